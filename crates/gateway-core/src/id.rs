@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::token::is_base62;
 
-/// The id of a user: UUIDv7, so that id order is creation order.
+/// The id of a user: UUID of version 7, so that id order is creation order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Uuid);
 

@@ -9,7 +9,6 @@ use std::fmt;
 use std::ops::Range;
 
 use base64::Engine as _;
-use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -88,7 +87,7 @@ pub struct TokenRecord {
 
 impl ApiToken {
     /// A new token from the given generator, which must be cryptographically secure.
-    pub fn generate(rng: &mut (impl Rng + rand::CryptoRng)) -> Self {
+    pub fn generate(rng: &mut impl rand::CryptoRng) -> Self {
         let mut text = String::with_capacity(TOKEN_LENGTH);
         text.push_str(PREFIX);
         Alphanumeric.append_string(rng, &mut text, TokenId::LENGTH);
@@ -214,20 +213,22 @@ pub fn find_shape(text: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// The first token with a right checksum in `text`.
-pub fn find_token(text: &[u8]) -> Option<ApiToken> {
+/// The tokens with a right checksum in `text`, at most `limit` of them.
+pub fn find_tokens(text: &[u8], limit: usize) -> Vec<ApiToken> {
+    let mut tokens = Vec::new();
     let mut from = 0;
-    while let Some(found) = find_shape(&text[from..]) {
+    while tokens.len() < limit
+        && let Some(found) = find_shape(&text[from..])
+    {
         let candidate = &text[from + found.start..from + found.end];
-        let token = std::str::from_utf8(candidate)
-            .ok()
-            .and_then(|text| ApiToken::parse(text).ok());
-        if token.is_some() {
-            return token;
-        }
+        tokens.extend(
+            std::str::from_utf8(candidate)
+                .ok()
+                .and_then(|text| ApiToken::parse(text).ok()),
+        );
         from += found.start + 1;
     }
-    None
+    tokens
 }
 
 /// Whether a header value, path or query holds something of token shape: as it stands, percent-encoded (also
@@ -416,7 +417,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = hides_token(&bytes);
-            let _ = find_token(&bytes);
+            let _ = find_tokens(&bytes, 4);
         }
 
         #[test]
@@ -431,7 +432,8 @@ mod tests {
             let mut body = before;
             body.extend_from_slice(token.expose().as_bytes());
             body.extend_from_slice(b"tail");
-            prop_assert_eq!(find_token(&body).map(|found| found.id()), Some(token.id()));
+            let found: Vec<TokenId> = find_tokens(&body, 4).iter().map(ApiToken::id).collect();
+            prop_assert_eq!(found, vec![token.id()]);
         }
     }
 }

@@ -1,0 +1,307 @@
+//! The body of a provider's answer on its way to the client.
+//!
+//! Frames are passed on as they come; each looks at the revocation flag first. An answer that cannot be finished
+//! (revoked, broken off by the provider, silent for too long) says so with an event in the provider's form if it
+//! is a stream of events, and then ends uncleanly, so that it can never look complete.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use gateway_core::TokenId;
+use gateway_llm::error::{ErrorKind, error_event};
+use gateway_llm::route::Api;
+use gateway_llm::sse::BoundaryTracker;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::access::checkpoint::{CheckpointHook, Step};
+use crate::access::{Admission, GOODBYE, InFlight};
+use crate::body::BoxError;
+use crate::listen::Downstream;
+
+/// How often to look whether the goodbye has reached the kernel.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What the body needs beside the provider's.
+pub(crate) struct AnswerContext {
+    pub(crate) api: Api,
+    pub(crate) admission: Admission,
+    pub(crate) downstream: Option<Downstream>,
+    /// The answer is a stream of events in plain text, so an event can be added.
+    pub(crate) is_event_stream: bool,
+    /// The client knows the end of the answer only by the end of the connection, as in HTTP/1.0.
+    pub(crate) ends_with_connection: bool,
+    /// The longest silence of the provider.
+    pub(crate) idle_timeout: Duration,
+    pub(crate) checkpoints: CheckpointHook,
+}
+
+pub(crate) struct Answer<B: Body> {
+    provider: Option<B>,
+    admission: Option<Admission>,
+    in_flight: InFlight,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    downstream: Option<Downstream>,
+    api: Api,
+    is_event_stream: bool,
+    ends_with_connection: bool,
+    boundary: BoundaryTracker,
+    idle_timeout: Duration,
+    last_frame: Instant,
+    idle: Pin<Box<Sleep>>,
+    checkpoints: CheckpointHook,
+    token_id: TokenId,
+    /// The last frame, or the end, waiting for a checkpoint.
+    held: Option<Held>,
+    goodbye: Option<Goodbye>,
+    /// The end has been handed on.
+    is_over: bool,
+}
+
+struct Held {
+    frame: Option<Frame<Bytes>>,
+    release: BoxFuture<'static, ()>,
+}
+
+/// The unclean end of an answer.
+struct Goodbye {
+    reason: Broken,
+    event: Option<Bytes>,
+    /// How often the connection had been flushed when the event was handed over.
+    flushes: Option<u64>,
+    deadline: Instant,
+    look: Pin<Box<Sleep>>,
+}
+
+/// Why an answer could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("the provider broke the answer off")]
+    Provider(#[source] BoxError),
+    #[error("the provider sent nothing for {0:?}")]
+    Silent(Duration),
+    #[error("the answer has ended already")]
+    Over,
+}
+
+// === impl Answer ===
+
+impl<B> Answer<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    pub(crate) fn new(provider: B, context: AnswerContext) -> Self {
+        let in_flight = context.admission.in_flight();
+        // Nothing can be added to an answer whose length has been announced.
+        let is_event_stream = context.is_event_stream && provider.size_hint().exact().is_none();
+        let now = Instant::now();
+        Self {
+            provider: Some(provider),
+            cut: Box::pin(in_flight.cut_token().clone().cancelled_owned()),
+            in_flight,
+            token_id: context.admission.principal().token_id,
+            admission: Some(context.admission),
+            downstream: context.downstream,
+            api: context.api,
+            is_event_stream,
+            ends_with_connection: context.ends_with_connection,
+            boundary: BoundaryTracker::new(),
+            idle_timeout: context.idle_timeout,
+            last_frame: now,
+            idle: Box::pin(tokio::time::sleep_until(now + context.idle_timeout)),
+            checkpoints: context.checkpoints,
+            held: None,
+            goodbye: None,
+            is_over: false,
+        }
+    }
+
+    fn poll_provider(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.in_flight.is_cut() || self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(Broken::Revoked)));
+        }
+        if self.held.is_some() {
+            return self.poll_held(cx);
+        }
+        let Some(provider) = &mut self.provider else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(provider).poll_frame(cx);
+        let frame = match polled {
+            Poll::Pending => return self.poll_idle(cx).map(|broken| Some(Err(broken))),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Broken::Provider(error.into())))),
+            Poll::Ready(Some(Ok(frame))) => Some(frame),
+            Poll::Ready(None) => None,
+        };
+        self.last_frame = Instant::now();
+        let is_last = frame.is_none() || self.provider.as_ref().is_none_or(Body::is_end_stream);
+        if is_last && let Some(release) = self.checkpoints.future(Step::BeforeRelease, self.token_id) {
+            self.held = Some(Held { frame, release });
+            return self.poll_held(cx);
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Some(held) = &mut self.held else {
+            return Poll::Ready(None);
+        };
+        ready!(held.release.as_mut().poll(cx));
+        let frame = self.held.take().and_then(|held| held.frame);
+        if self.in_flight.is_cut() {
+            return Poll::Ready(Some(Err(Broken::Revoked)));
+        }
+        if frame.is_none() || self.provider.as_ref().is_none_or(Body::is_end_stream) {
+            self.checkpoints = CheckpointHook::default();
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    /// The timer is not moved with every frame, which would cost more than the frame; it is set anew when it
+    /// fires too early.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        loop {
+            ready!(self.idle.as_mut().poll(cx));
+            let deadline = self.last_frame + self.idle_timeout;
+            if Instant::now() >= deadline {
+                return Poll::Ready(Broken::Silent(self.idle_timeout));
+            }
+            self.idle.as_mut().reset(deadline);
+        }
+    }
+
+    fn begin_goodbye(&mut self, reason: Broken) {
+        // Letting go of the provider's answer ends the exchange with it.
+        self.provider = None;
+        self.held = None;
+        let event = self.is_event_stream.then(|| {
+            let (kind, message) = match &reason {
+                Broken::Revoked => (ErrorKind::Authentication, "the gateway token was revoked"),
+                Broken::Silent(_) => (ErrorKind::GatewayTimeout, "the provider stopped sending"),
+                Broken::Provider(_) | Broken::Over => {
+                    (ErrorKind::BadGateway, "the provider broke the answer off")
+                }
+            };
+            let mut event = if self.boundary.at_event_boundary() {
+                Vec::new()
+            } else {
+                b"\n\n".to_vec()
+            };
+            event.extend_from_slice(&error_event(self.api, kind, message));
+            Bytes::from(event)
+        });
+        tracing::debug!(token = %self.token_id, error = %reason, "an answer ends uncleanly");
+        self.goodbye = Some(Goodbye {
+            reason,
+            event,
+            flushes: None,
+            deadline: Instant::now() + GOODBYE,
+            look: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        });
+    }
+
+    /// Hands over the event, gives it until the deadline to reach the kernel, and then ends.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        let Some(goodbye) = &mut self.goodbye else {
+            return Poll::Ready(Broken::Over);
+        };
+        let flushes = self.downstream.as_ref().map_or(0, Downstream::flushes);
+        let Some(before) = goodbye.flushes else {
+            return Poll::Ready(Broken::Over);
+        };
+        loop {
+            ready!(goodbye.look.as_mut().poll(cx));
+            if flushes > before || Instant::now() >= goodbye.deadline || self.downstream.is_none() {
+                break;
+            }
+            goodbye
+                .look
+                .as_mut()
+                .reset((Instant::now() + LOOK).min(goodbye.deadline));
+        }
+        let reason = std::mem::replace(&mut goodbye.reason, Broken::Over);
+        Poll::Ready(self.finish_goodbye(reason))
+    }
+
+    fn finish_goodbye(&mut self, reason: Broken) -> Broken {
+        if self.ends_with_connection || matches!(reason, Broken::Revoked) {
+            self.in_flight.sever();
+        }
+        self.goodbye = None;
+        self.admission = None;
+        reason
+    }
+}
+
+impl<B> Body for Answer<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if this.goodbye.is_none() {
+            match ready!(this.poll_provider(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref().filter(|_| this.is_event_stream) {
+                        this.boundary.feed(data);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                None => {
+                    this.is_over = true;
+                    return Poll::Ready(None);
+                }
+                Some(Err(reason)) => this.begin_goodbye(reason),
+            }
+        }
+        if let Some(goodbye) = &mut this.goodbye {
+            if let Some(event) = goodbye.event.take() {
+                goodbye.flushes = Some(this.downstream.as_ref().map_or(0, Downstream::flushes));
+                goodbye.look.as_mut().reset(Instant::now() + LOOK);
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            if goodbye.flushes.is_none() {
+                let reason = std::mem::replace(&mut goodbye.reason, Broken::Over);
+                return Poll::Ready(Some(Err(this.finish_goodbye(reason).into())));
+            }
+        }
+        this.poll_goodbye(cx).map(|reason| Some(Err(reason.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let nothing_pending =
+            self.goodbye.is_none() && self.held.is_none() && !self.checkpoints.is_installed();
+        nothing_pending && !self.in_flight.is_cut() && self.provider.as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.provider
+            .as_ref()
+            .map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl<B: Body> Drop for Answer<B> {
+    /// The last bytes may still stand in a buffer of this process. Until the connection has handed them to the
+    /// kernel, a revocation must find the request. An answer that nobody wants any more leaves nothing behind.
+    fn drop(&mut self) {
+        let is_over = self.is_over || self.provider.as_ref().is_some_and(Body::is_end_stream);
+        if let (true, Some(admission), Some(downstream)) = (is_over, self.admission.take(), &self.downstream)
+        {
+            downstream.linger(Box::new(admission));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The data plane: from a client's connection to a provider's streamed answer.
+//!
+//! [`access`] says who may pass and takes rights away, [`listen`] accepts connections that can be cut, [`Relay`]
+//! routes, authenticates, sends upstream and streams back. Bytes are passed on, not rebuilt. There is no SQL, no
+//! REST API and no configuration parsing here.
+
+pub mod access;
+mod answer;
+pub mod body;
+mod budget;
+pub mod listen;
+mod prepare;
+mod provider;
+mod receive;
+mod refuse;
+mod relay;
+pub mod target;
+mod upstream;
+
+pub use body::{BoxError, RequestBody, ResponseBody};
+pub use provider::ProviderConfig;
+pub use relay::{LeakedTokens, Relay, RelayCounters, RelayError, RelayOptions, TokenInBody};
+pub use upstream::ProxySettings;

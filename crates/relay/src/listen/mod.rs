@@ -1,0 +1,260 @@
+//! Accepting clients: TCP, TLS, HTTP/1.1 and HTTP/2, each connection such that a revocation can cut it.
+//!
+//! hyper speaks HTTP/1; there a connection carries one request at a time and is what gets cut. HTTP/2 is spoken
+//! through the `h2` crate directly, because a single stream must be resettable at any moment, also while its
+//! client takes no bytes. Which requests exist and what they mean is for the service.
+
+mod http1;
+mod http2;
+pub mod io;
+
+use std::convert::Infallible;
+use std::io as std_io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::access::registry::Sever;
+use crate::body::{RequestBody, ResponseBody};
+pub use http2::Stream;
+use io::{Line, LineIo, Linger, Sniffed};
+
+/// What an HTTP/2 client sends first when it knows beforehand (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a client may take for the TLS handshake, and to say which HTTP it speaks.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait before accepting again when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The service behind a listener.
+pub trait Serve:
+    Service<
+        Request<RequestBody>,
+        Response = Response<ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Serve for S where
+    S: Service<
+            Request<RequestBody>,
+            Response = Response<ResponseBody>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Request extension: the other end of the TCP connection.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Request extension: the connection or stream that the answer goes out on.
+#[derive(Clone, Debug)]
+pub struct Downstream(DownstreamKind);
+
+#[derive(Clone, Debug)]
+enum DownstreamKind {
+    Http1(Arc<Line>),
+    Http2(Arc<Stream>),
+}
+
+/// Where to listen and within which bounds.
+pub struct Endpoint {
+    pub listener: TcpListener,
+    /// With TLS the protocol is agreed by ALPN; without it HTTP/2 is recognised by its preface.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Connections at once; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+}
+
+/// How a listener ends.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// Accept no more, finish what is in flight, close idle connections.
+    pub drain: CancellationToken,
+    /// Take away what is left.
+    pub abort: CancellationToken,
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Connection<S> {
+    service: S,
+    peer: SocketAddr,
+    line: Arc<Line>,
+    ending: Ending,
+    tasks: TaskTracker,
+}
+
+// === impl Downstream ===
+
+impl Downstream {
+    pub fn severable(&self) -> Arc<dyn Sever> {
+        match &self.0 {
+            DownstreamKind::Http1(line) => Arc::clone(line) as Arc<dyn Sever>,
+            DownstreamKind::Http2(stream) => Arc::clone(stream) as Arc<dyn Sever>,
+        }
+    }
+
+    /// Keeps `linger` until the connection has handed everything written so far to the kernel.
+    pub fn linger(&self, linger: Linger) {
+        match &self.0 {
+            DownstreamKind::Http1(line) => line.linger(linger),
+            DownstreamKind::Http2(stream) => stream.line().linger(linger),
+        }
+    }
+
+    /// Grows whenever everything that the connection had to write was handed to the kernel.
+    pub fn flushes(&self) -> u64 {
+        match &self.0 {
+            DownstreamKind::Http1(line) => line.flushes(),
+            DownstreamKind::Http2(stream) => stream.line().flushes(),
+        }
+    }
+}
+
+/// Serves until drained or aborted. Connections run on `tasks`; the caller waits for those.
+pub async fn serve<S: Serve>(endpoint: Endpoint, service: S, ending: Ending, tasks: TaskTracker) {
+    let connections = Arc::new(Semaphore::new(endpoint.max_connections));
+    loop {
+        let accepted = async {
+            let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
+            Some((permit, endpoint.listener.accept().await))
+        };
+        let (permit, accepted) = tokio::select! {
+            () = ending.drain.cancelled() => return,
+            () = ending.abort.cancelled() => return,
+            accepted = accepted => match accepted {
+                Some(accepted) => accepted,
+                None => return,
+            },
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if is_about_the_process(&error) {
+                    tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let (service, ending, tls) = (service.clone(), ending.clone(), endpoint.tls.clone());
+        let connection_tasks = tasks.clone();
+        tasks.spawn(async move {
+            if let Err(error) = connect(stream, peer, tls, service, ending, connection_tasks).await {
+                tracing::debug!(%peer, %error, "a client connection ended early");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Errors that the next accept would meet again, unlike those of a single client.
+fn is_about_the_process(error: &std_io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        std_io::ErrorKind::ConnectionAborted
+            | std_io::ErrorKind::ConnectionReset
+            | std_io::ErrorKind::ConnectionRefused
+            | std_io::ErrorKind::Interrupted
+    )
+}
+
+async fn connect<S: Serve>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    service: S,
+    ending: Ending,
+    tasks: TaskTracker,
+) -> Result<(), crate::body::BoxError> {
+    let io = LineIo::new(stream)?;
+    let line = Arc::clone(io.line());
+    let connection = Connection {
+        service,
+        peer,
+        line: Arc::clone(&line),
+        ending: ending.clone(),
+        tasks,
+    };
+    let served = async {
+        let Some(tls) = tls else {
+            let (io, is_http2) = before_drain(&ending, sniff(io)).await?;
+            return protocol(connection, io, is_http2).await;
+        };
+        let io = before_drain(&ending, async { Ok(TlsAcceptor::from(tls).accept(io).await?) }).await?;
+        let is_http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+        protocol(connection, io, is_http2).await
+    };
+    // Severed inside of the branch: when its handler runs, the connection has been dropped already, and closed in
+    // good order.
+    let aborted = async {
+        ending.abort.cancelled().await;
+        line.sever();
+    };
+    tokio::select! {
+        served = served => served,
+        () = aborted => Err("the server is shutting down".into()),
+    }
+}
+
+/// Runs the first steps of a connection within their time, and not into a shutdown.
+async fn before_drain<T>(
+    ending: &Ending,
+    step: impl Future<Output = Result<T, crate::body::BoxError>>,
+) -> Result<T, crate::body::BoxError> {
+    tokio::select! {
+        done = tokio::time::timeout(HANDSHAKE_TIMEOUT, step) => done?,
+        () = ending.drain.cancelled() => Err("the server is shutting down".into()),
+    }
+}
+
+async fn protocol<S: Serve, I>(
+    connection: Connection<S>,
+    io: I,
+    is_http2: bool,
+) -> Result<(), crate::body::BoxError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if is_http2 {
+        http2::serve(connection, io).await
+    } else {
+        http1::serve(connection, io).await
+    }
+}
+
+/// Reads just enough to tell HTTP/2's preface from anything else.
+async fn sniff(mut io: LineIo) -> Result<(Sniffed<LineIo>, bool), crate::body::BoxError> {
+    let mut ahead = Vec::with_capacity(PREFACE.len());
+    while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
+        let mut byte = [0; PREFACE.len()];
+        let wanted = PREFACE.len() - ahead.len();
+        let count = io.read(&mut byte[..wanted]).await?;
+        if count == 0 {
+            break;
+        }
+        ahead.extend_from_slice(&byte[..count]);
+    }
+    let is_http2 = ahead == PREFACE;
+    Ok((Sniffed::new(io, ahead), is_http2))
+}

@@ -1,0 +1,18 @@
+//! A provider as configured.
+
+use gateway_core::{ProviderKind, ProviderName, Secret};
+use url::Url;
+
+/// One configured provider instance.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// The segment of the clients' base URL that selects it.
+    pub name: ProviderName,
+    pub kind: ProviderKind,
+    /// Absolute, `http` or `https`, without query, fragment or user info.
+    pub base_url: Url,
+    /// The organisation's key; without one only callers with a credential of their own are served.
+    pub key: Option<Secret>,
+    /// Whether streamed Chat Completions are asked for their usage. Always so for kind `openai`.
+    pub inject_usage: bool,
+}

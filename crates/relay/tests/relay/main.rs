@@ -1,0 +1,12 @@
+//! The data plane over real sockets, with tokens and a provider that the tests hold in their hands.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod admission;
+mod fidelity;
+mod http2;
+mod listen;
+mod races;
+mod refusals;
+mod revocation;
+mod support;

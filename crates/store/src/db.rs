@@ -1,0 +1,281 @@
+//! The connections, transactions, and the macro that runs one expression on either engine.
+//!
+//! There are three lanes, so that no kind of work can starve another: one connection for writes (they are in one
+//! order anyway), a pool for reads, and a small pool for the lookups that verify presented tokens, which anybody
+//! can cause.
+//!
+//! Nothing in here waits for ever: each operation ends after [`OPERATION_TIMEOUT`], and a connection that is left
+//! inside a transaction (its future was dropped, or did not come back) is closed, never given to somebody else.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use gateway_core::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Pool, Postgres, Sqlite};
+
+use crate::author::{Author, Rights};
+use crate::error::StoreError;
+use crate::fault::Fault;
+use crate::lock::Lock;
+use crate::target::Engine;
+
+/// The longest that a read or a write takes ([`note_used`](crate::Tokens::note_used): for each 500 tokens). Opening
+/// and closing have limits of their own.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long closing waits for what is running.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a write is tried that PostgreSQL aborted for the sake of another transaction.
+const WRITE_ATTEMPTS: u32 = 5;
+
+/// The pause before the second attempt; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Each write on PostgreSQL holds this advisory lock to its commit. Any number will do, but it must be the same in
+/// all versions that share a database. The isolation is named because a server's default could be one in which
+/// the snapshot is older than the lock.
+const BEGIN_POSTGRES: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(6020117340895521)";
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Db {
+    pools: Pools,
+    /// Given back when the database is closed or dropped.
+    lock: Mutex<Option<Lock>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Pools {
+    Sqlite(Lanes<Sqlite>),
+    Postgres(Lanes<Postgres>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Lanes<D: Database> {
+    /// One connection.
+    pub(crate) write: Pool<D>,
+    pub(crate) read: Pool<D>,
+    pub(crate) verify: Pool<D>,
+}
+
+/// A connection of either engine.
+#[derive(Debug)]
+pub(crate) enum Conn {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A write transaction. [`Tx::end`] commits it or rolls it back; if that is not reached, or not finished, the
+/// connection is closed, which rolls back whatever was not committed.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    conn: Option<Conn>,
+    pub(crate) rights: Rights,
+}
+
+/// Runs one expression on the connection of either engine: `on!(conn, |c| sqlx::query(..).execute(c).await)`.
+macro_rules! on {
+    ($conn:expr, |$c:ident| $body:expr) => {
+        match $conn {
+            $crate::db::Conn::Sqlite(connection) => {
+                let $c = &mut **connection;
+                $body
+            }
+            $crate::db::Conn::Postgres(connection) => {
+                let $c = &mut **connection;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on;
+
+// === impl Db ===
+
+impl Db {
+    pub(crate) fn new(pools: Pools, lock: Lock) -> Self {
+        Self {
+            pools,
+            lock: Mutex::new(Some(lock)),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        match self.pools {
+            Pools::Sqlite(_) => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Runs a read, which may use any of the lanes, within the time limit.
+    pub(crate) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        limited(operation, Box::pin(read())).await
+    }
+
+    /// Runs a write within the time limit. It is tried again if the database gave up on it for the sake of another
+    /// transaction, so it must begin its transaction itself.
+    pub(crate) async fn write<T, F>(
+        &self,
+        operation: &'static str,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let attempts = async {
+            let mut pause = FIRST_PAUSE;
+            for left in (0..WRITE_ATTEMPTS).rev() {
+                match Box::pin(attempt()).await {
+                    Err(fault) if fault.is_conflict() && left > 0 => {
+                        tracing::debug!(
+                            operation,
+                            "the database aborted a write in favour of another; trying again"
+                        );
+                        tokio::time::sleep(pause).await;
+                        pause *= 2;
+                    }
+                    outcome => return outcome,
+                }
+            }
+            unreachable!("the last attempt returns whatever comes out")
+        };
+        limited(operation, attempts).await
+    }
+
+    pub(crate) async fn reader(&self) -> Result<Conn, Fault> {
+        match &self.pools {
+            Pools::Sqlite(lanes) => Ok(Conn::Sqlite(lanes.read.acquire().await?)),
+            Pools::Postgres(lanes) => Ok(Conn::Postgres(lanes.read.acquire().await?)),
+        }
+    }
+
+    pub(crate) async fn verifier(&self) -> Result<Conn, Fault> {
+        match &self.pools {
+            Pools::Sqlite(lanes) => Ok(Conn::Sqlite(lanes.verify.acquire().await?)),
+            Pools::Postgres(lanes) => Ok(Conn::Postgres(lanes.verify.acquire().await?)),
+        }
+    }
+
+    /// Begins a write transaction and finds its author still valid in it.
+    pub(crate) async fn begin(&self, author: &Author, now: Timestamp) -> Result<Tx, Fault> {
+        let conn = match &self.pools {
+            Pools::Sqlite(lanes) => Conn::Sqlite(lanes.write.acquire().await?),
+            Pools::Postgres(lanes) => Conn::Postgres(lanes.write.acquire().await?),
+        };
+        // From here on dropping it closes the connection, whether or not the transaction has begun.
+        let mut tx = Tx {
+            conn: Some(conn),
+            rights: Rights::System,
+        };
+        let begin = match tx.conn() {
+            Conn::Sqlite(_) => "BEGIN IMMEDIATE",
+            Conn::Postgres(_) => BEGIN_POSTGRES,
+        };
+        tx.execute(begin).await?;
+        match author.check(&mut tx, now).await {
+            Ok(rights) => {
+                tx.rights = rights;
+                Ok(tx)
+            }
+            Err(fault) => tx.end(Err(fault)).await,
+        }
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        self.read("ping", || async {
+            let mut conn = self.reader().await?;
+            on!(&mut conn, |c| sqlx::query("SELECT 1").execute(c).await.map(drop))?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn close(&self) {
+        let pools = async {
+            match &self.pools {
+                Pools::Sqlite(lanes) => lanes.close().await,
+                Pools::Postgres(lanes) => lanes.close().await,
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, pools).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = lock {
+            lock.release().await;
+        }
+    }
+}
+
+// === impl Lanes ===
+
+impl<D: Database> Lanes<D> {
+    /// The writer last: SQLite's last connection moves the write-ahead log into the file.
+    async fn close(&self) {
+        self.verify.close().await;
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+// === impl Tx ===
+
+impl Tx {
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        self.conn
+            .as_mut()
+            .expect("taken only by end and drop, which consume the transaction")
+    }
+
+    /// Commits if `outcome` is good, else rolls back; then gives the connection back.
+    pub(crate) async fn end<T>(mut self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        let statement = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.execute(statement).await;
+        if ended.is_ok() {
+            drop(self.conn.take());
+        }
+        let value = outcome?;
+        ended.map(|()| value)
+    }
+
+    async fn execute(&mut self, statement: &'static str) -> Result<(), Fault> {
+        on!(self.conn(), |c| sqlx::raw_sql(statement)
+            .execute(c)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // Taken out of the pool and dropped: the socket or file is closed without another word on it.
+        match self.conn.take() {
+            Some(Conn::Sqlite(conn)) => drop(conn.detach()),
+            Some(Conn::Postgres(conn)) => drop(conn.detach()),
+            None => {}
+        }
+    }
+}
+
+/// The futures given to this are on the heap: those of a query are large, and callers hold them inside their own.
+async fn limited<T>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+        Ok(outcome) => outcome.map_err(|fault| fault.into_store_error(operation)),
+        Err(_) => Err(StoreError::Timeout { operation }),
+    }
+}

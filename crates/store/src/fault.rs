@@ -1,0 +1,100 @@
+//! What goes wrong inside an operation, before it is known to the caller by the operation's name.
+
+use crate::error::StoreError;
+
+/// An error of the database, or an answer that is already final.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Sql(sqlx::Error),
+    Store(StoreError),
+}
+
+/// What an error of the database means for the caller.
+enum Kind {
+    Conflict,
+    Timeout,
+    Unavailable,
+    Refused,
+}
+
+impl Fault {
+    /// The transaction was aborted for the sake of another and may be tried again.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Sql(error) if matches!(kind(error), Kind::Conflict))
+    }
+
+    pub(crate) fn into_store_error(self, operation: &'static str) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Sql(source) => match kind(&source) {
+                Kind::Timeout => StoreError::Timeout { operation },
+                Kind::Conflict | Kind::Unavailable => StoreError::Unavailable { operation, source },
+                Kind::Refused => StoreError::Database { operation, source },
+            },
+        }
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn kind(error: &sqlx::Error) -> Kind {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Kind::Unavailable,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error
+                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                .is_some()
+            {
+                postgres_kind(&code)
+            } else {
+                sqlite_kind(&code)
+            }
+        }
+        _ => Kind::Refused,
+    }
+}
+
+/// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn postgres_kind(code: &str) -> Kind {
+    match code {
+        // Serialization failure, deadlock.
+        "40001" | "40P01" => Kind::Conflict,
+        // Statement timeout, lock timeout.
+        "57014" | "55P03" => Kind::Timeout,
+        // A standby after a change of roles; a transaction that stood idle for too long.
+        "25006" | "25P03" => Kind::Unavailable,
+        // Connection, resources, intervention of an operator, the system.
+        _ if ["08", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Kind::Unavailable
+        }
+        _ => Kind::Refused,
+    }
+}
+
+/// Extended result codes, the primary one in the low byte, <https://www.sqlite.org/rescode.html>.
+fn sqlite_kind(code: &str) -> Kind {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        // Busy, locked, read-only file, I/O error, disk full, cannot open.
+        Ok(5 | 6 | 8 | 10 | 13 | 14) => Kind::Unavailable,
+        _ => Kind::Refused,
+    }
+}
