@@ -1,0 +1,12 @@
+//! The command line as a program: what it prints, how it exits, what it sends to a server that replays canned replies.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test, as tests do")]
+
+mod completion;
+mod errors;
+mod help;
+mod login;
+mod offline;
+mod support;
+mod tokens;
+mod users;

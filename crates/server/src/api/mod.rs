@@ -1,0 +1,142 @@
+//! The REST API under `/api/v2`.
+//!
+//! To add an endpoint: a type in `gateway-api-types`, an operation in `service`, a handler in the file of its resource
+//! with its `utoipa::path`, a line in [`router`] and one in [`openapi`]. A test compares the two lists. Handlers
+//! convert; they hold no rule and no SQL.
+
+mod error;
+mod extract;
+mod meta;
+mod session;
+mod tokens;
+mod users;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{delete, get, post, put};
+use utoipa::OpenApi as _;
+
+pub(crate) use error::ApiError;
+
+use crate::config::TrustedProxies;
+use crate::service::Services;
+use crate::service::error::ServiceError;
+
+/// The largest body that any management request has a use for.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// No management call takes longer.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    pub(crate) services: Services,
+    /// Under which address people reach the server.
+    pub(crate) access_url: String,
+    /// Whose word on the client's address counts.
+    pub(crate) trusted_proxies: std::sync::Arc<TrustedProxies>,
+}
+
+/// All layers stand here, the outermost last: first the time limit, since it must bound all that follows; then the
+/// headers that every answer gets.
+pub(crate) fn router(state: ApiState) -> Router {
+    let v2 = Router::new()
+        .route("/", get(meta::greeting))
+        .route("/buildinfo", get(meta::build_info))
+        .route("/openapi.json", get(meta::document))
+        .route("/users", get(users::list).post(users::create))
+        .route("/users/first", get(session::first).post(session::create_first))
+        .route("/users/authmethods", get(session::auth_methods))
+        .route("/users/login", post(session::login))
+        .route("/users/logout", post(session::logout))
+        .route("/users/roles", get(users::assignable_roles))
+        .route("/users/{user}", get(users::show).delete(users::delete))
+        .route("/users/{user}/profile", put(users::set_profile))
+        .route("/users/{user}/status/suspend", put(users::suspend))
+        .route("/users/{user}/status/activate", put(users::activate))
+        .route("/users/{user}/password", put(users::set_password))
+        .route("/users/{user}/roles", get(users::roles).put(users::set_roles))
+        .route("/users/{user}/login-type", get(users::login_type))
+        .route("/users/{user}/keys", post(tokens::create_session))
+        .route(
+            "/users/{user}/keys/tokens",
+            get(tokens::list).post(tokens::create),
+        )
+        .route("/users/{user}/keys/tokens/tokenconfig", get(tokens::config))
+        .route("/users/{user}/keys/tokens/{name}", get(tokens::by_name))
+        .route(
+            "/users/{user}/keys/{id}",
+            get(tokens::show).merge(delete(tokens::remove)),
+        )
+        .route("/users/{user}/keys/{id}/expire", put(tokens::expire));
+    Router::new()
+        .route("/", get(meta::root))
+        .route("/healthz", get(meta::health))
+        .nest("/api/v2", v2)
+        .fallback(meta::not_found)
+        .method_not_allowed_fallback(meta::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
+        .layer(middleware::from_fn(private))
+        .layer(middleware::from_fn(within_time))
+}
+
+/// Nothing of this API is for caches, and nothing of it is to be guessed at.
+async fn private(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+async fn within_time(request: axum::extract::Request, next: Next) -> Result<Response, ApiError> {
+    tokio::time::timeout(TIME_LIMIT, next.run(request))
+        .await
+        .map_err(|_| ServiceError::Busy.into())
+}
+
+/// The description of the API, generated from the types and handlers.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "AI gateway", description = "Accounts, sessions and tokens of the AI gateway."),
+    paths(
+        meta::root, meta::health, meta::greeting, meta::build_info, meta::document,
+        session::first, session::create_first, session::auth_methods, session::login, session::logout,
+        users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
+        users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
+        tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,
+        tokens::remove, tokens::expire,
+    ),
+    modifiers(&TokenHeader),
+)]
+struct Document;
+
+/// How callers authenticate.
+struct TokenHeader;
+
+impl utoipa::Modify for TokenHeader {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+        let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(
+            gateway_api_types::SESSION_HEADER,
+        )));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", scheme);
+    }
+}

@@ -1,0 +1,158 @@
+//! Putting the parts together, and taking them apart again in order.
+//!
+//! [`serve`] takes typed values and listeners that are bound already, so that tests can listen where they like. It
+//! returns when everything that was in flight has ended or was cut, and what the jobs held is written down.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gateway_core::{Clock, Lifetime, Secret, SystemClock};
+use gateway_relay::access::{Access, AccessOptions};
+use gateway_relay::listen::{self, Endpoint};
+use gateway_relay::target::Target;
+use gateway_relay::{Relay, RelayOptions, RequestBody, ResponseBody};
+use gateway_store::{Purpose, Store, StoreOptions};
+use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::adapter::{Leaks, StoreTokens};
+use crate::api::{self, ApiState};
+use crate::config::TrustedProxies;
+use crate::jobs;
+use crate::lifecycle::{Background, Shutdown};
+use crate::service::attempts::Attempts;
+use crate::service::hasher::Hasher;
+use crate::service::setup::Setup;
+use crate::service::{Lifetimes, Services};
+
+/// How long the end of a shutdown may take once everything has been cut.
+const LAST_STEPS: Duration = Duration::from_secs(10);
+
+/// What a server is made of.
+pub struct Parts {
+    pub store: StoreOptions,
+    pub lifetimes: Lifetimes,
+    /// Sessions live on while they are used.
+    pub sessions_slide: bool,
+    /// How long expired tokens are kept; none is for ever.
+    pub retention: Option<Lifetime>,
+    pub first_user_code: Option<Secret>,
+    pub access_url: String,
+    pub trusted_proxies: TrustedProxies,
+    pub relay: RelayOptions,
+    /// How long requests in flight may go on after the first signal.
+    pub shutdown_timeout: Duration,
+}
+
+/// Runs until the shutdown begins to drain and what is in flight has ended, or until it aborts.
+pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let store = Store::open(parts.store, Purpose::Server)
+        .await
+        .context("the database could not be opened")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let access = Access::new(
+        Arc::new(StoreTokens(store.clone())),
+        Arc::clone(&clock),
+        AccessOptions::default(),
+    );
+    let (requests, background) = (TaskTracker::new(), Background::new(shutdown.clone()));
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let services = Services {
+        store: store.clone(),
+        access: Arc::clone(&access),
+        clock,
+        lifetimes: parts.lifetimes,
+        hasher: Hasher::new(cores),
+        attempts: Arc::new(Attempts::default()),
+        setup: Arc::new(Setup::new(parts.first_user_code)),
+        tasks: requests.clone(),
+    };
+    announce_setup(&services).await?;
+    let relay_options = RelayOptions {
+        leaked_tokens: Some(Arc::new(Leaks(services.clone()))),
+        ..parts.relay
+    };
+    let relay = Relay::new(relay_options, Arc::clone(&access), requests.clone())?;
+    let state = ApiState {
+        services: services.clone(),
+        access_url: parts.access_url,
+        trusted_proxies: Arc::new(parts.trusted_proxies),
+    };
+    let front = Front {
+        relay: Arc::new(relay),
+        api: api::router(state),
+    };
+
+    // The jobs go on while requests finish, so that their last uses are written down, too.
+    let stop_jobs = CancellationToken::new();
+    background.spawn("uses of tokens", jobs::note_uses(services.clone(), parts.sessions_slide, stop_jobs.clone()));
+    if let Some(retention) = parts.retention {
+        background.spawn("expired tokens", jobs::remove_expired(services, retention, stop_jobs.clone()));
+    }
+    for endpoint in endpoints {
+        let service = tower::service_fn({
+            let front = front.clone();
+            move |request| front.clone().answer(request)
+        });
+        requests.spawn(listen::serve(endpoint, service, shutdown.ending(), requests.clone()));
+    }
+    requests.close();
+    finish(&access, &shutdown, &requests, parts.shutdown_timeout).await;
+    stop_jobs.cancel();
+    let outcome = background.finish(LAST_STEPS).await;
+    store.close().await;
+    Ok(outcome?)
+}
+
+/// Waits for the end of everything: by itself after the drain has begun, or cut at the deadline.
+async fn finish(access: &Access, shutdown: &Shutdown, requests: &TaskTracker, shutdown_timeout: Duration) {
+    shutdown.drain.cancelled().await;
+    tokio::select! {
+        () = requests.wait() => return,
+        () = tokio::time::sleep(shutdown_timeout) => {}
+        () = shutdown.abort.cancelled() => {}
+    }
+    let left = access.in_flight();
+    if left > 0 {
+        tracing::warn!(left, "requests in flight are cut");
+    }
+    access.cut_all().await;
+    shutdown.abort.cancel();
+    let _ = tokio::time::timeout(LAST_STEPS, requests.wait()).await;
+}
+
+/// While there is no user, says how the first one can be made from elsewhere.
+async fn announce_setup(services: &Services) -> anyhow::Result<()> {
+    if !services.is_set_up().await? {
+        tracing::info!(
+            "there is no user yet; make the owner with `coder login URL`; from another machine that takes \
+             --first-user-code {}",
+            services.setup.code().expose()
+        );
+    }
+    Ok(())
+}
+
+/// Sends each request to the data plane or to the REST API, by its path alone.
+#[derive(Clone)]
+struct Front {
+    relay: Arc<Relay>,
+    api: axum::Router,
+}
+
+// === impl Front ===
+
+impl Front {
+    async fn answer(self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
+        if Target::parse(request.uri().path()).is_some() {
+            return Ok(self.relay.handle(request).await);
+        }
+        let request = request.map(axum::body::Body::new);
+        let response = self.api.oneshot(request).await?;
+        Ok(response.map(ResponseBody::new))
+    }
+}

@@ -1,0 +1,18 @@
+//! The server: configuration, what the REST API does, background jobs, assembly and lifecycle.
+//!
+//! `assemble` puts the parts together; `service` holds the rules; `api` converts between HTTP and them; `adapter`
+//! gives the data plane what it needs of the store; `config` is the only place that reads flags, variables and files.
+
+mod adapter;
+mod api;
+mod assemble;
+pub mod config;
+mod jobs;
+pub mod lifecycle;
+mod run;
+pub mod service;
+pub mod telemetry;
+
+pub use api::openapi;
+pub use assemble::{Parts, serve};
+pub use run::run;

@@ -1,0 +1,85 @@
+//! `coder server`: from flags and variables to a server that runs until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gateway_relay::RelayOptions;
+use gateway_relay::listen::Endpoint;
+use tokio::net::TcpListener;
+
+use crate::assemble::{Parts, serve};
+use crate::config::{Environment, ServerArgs, ServerConfig};
+use crate::lifecycle::run_until_signal;
+use crate::service::Lifetimes;
+use crate::telemetry;
+
+/// Connections at once, over which new ones wait.
+const MAX_CONNECTIONS: usize = 16 * 1024;
+
+/// Reads the configuration, opens the log, binds, and serves. `config_dir` is where the embedded database is.
+pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
+    let config = ServerConfig::load(args, &Environment::read(), config_dir)?;
+    telemetry::init(&config.log).context("the log could not be opened")?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut endpoints = Vec::new();
+    let http = match config.listen.http {
+        Some(address) => Some(bind(address, None, &mut endpoints).await?),
+        None => None,
+    };
+    let tls = match &config.listen.tls {
+        Some(tls) => Some(bind(tls.address, Some(Arc::clone(&tls.config)), &mut endpoints).await?),
+        None => None,
+    };
+    let access_url = config.listen.access_url(http, tls);
+    for (scheme, address) in [("http", http), ("https", tls)] {
+        if let Some(address) = address {
+            tracing::info!("listening on {scheme}://{address}");
+        }
+    }
+    let parts = parts(config, access_url.as_str());
+    run_until_signal(|shutdown| serve(parts, endpoints, shutdown)).await
+}
+
+async fn bind(
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    endpoints: &mut Vec<Endpoint>,
+) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another server running there?"))?;
+    let bound = listener.local_addr()?;
+    endpoints.push(Endpoint { listener, tls, max_connections: MAX_CONNECTIONS });
+    Ok(bound)
+}
+
+fn parts(config: ServerConfig, access_url: &str) -> Parts {
+    let accounts = config.accounts;
+    Parts {
+        store: config.database.store_options(),
+        lifetimes: Lifetimes {
+            session: accounts.session_duration,
+            default_token: accounts.default_token_lifetime(false),
+            max_token: accounts.max_token_lifetime,
+            max_admin_token: accounts.max_admin_token_lifetime,
+        },
+        sessions_slide: accounts.refresh_sessions,
+        retention: accounts.expired_token_retention,
+        first_user_code: accounts.first_user_code,
+        access_url: access_url.to_owned(),
+        trusted_proxies: config.listen.trusted_proxies,
+        relay: RelayOptions {
+            providers: config.aibridge.providers,
+            enabled: config.aibridge.enabled,
+            allow_byok: config.aibridge.allow_byok,
+            token_in_body: config.aibridge.token_in_body,
+            proxies: config.aibridge.proxies,
+            ..RelayOptions::default()
+        },
+        shutdown_timeout: config.listen.shutdown_timeout,
+    }
+}

@@ -1,0 +1,176 @@
+//! Signing in and out, and the first user.
+
+use std::net::IpAddr;
+
+use gateway_core::{
+    ApiToken, Principal, Role, Roles, Scopes, Secret, TokenKind, User, UserId, UserStatus, password, user,
+};
+use gateway_store::{Author, NewToken, NewUser};
+
+use super::error::ServiceError;
+use super::setup::Origin;
+use super::{Revoked, Services, author};
+
+/// What the first user is to be.
+pub struct FirstUser {
+    pub username: String,
+    pub email: String,
+    pub name: String,
+    pub password: Secret,
+    pub setup_code: Option<String>,
+}
+
+/// Under what set-up counts among the accounts that are tried.
+const SETUP: &str = "set-up";
+
+// === impl Services ===
+
+impl Services {
+    pub async fn is_set_up(&self) -> Result<bool, ServiceError> {
+        Ok(self.store.users().is_set_up().await?)
+    }
+
+    /// Makes the first owner, once in the life of a deployment.
+    pub async fn create_first_user(
+        &self,
+        first: FirstUser,
+        origin: Origin,
+        from: Option<IpAddr>,
+    ) -> Result<User, ServiceError> {
+        // The code can be guessed at like a password.
+        self.attempts.begin(from, SETUP)?;
+        self.setup.check(origin, first.setup_code.as_deref())?;
+        if self.is_set_up().await? {
+            return Err(gateway_store::StoreError::AlreadySetUp.into());
+        }
+        check_names(&first.username, Some(&first.email), &first.name)?;
+        let password_hash = self
+            .new_password(&first.password, &first.username, Some(&first.email))
+            .await?;
+        let new = NewUser {
+            id: UserId::generate(),
+            username: first.username,
+            email: Some(first.email),
+            name: first.name,
+            roles: Roles::new([Role::Owner]),
+            is_service_account: false,
+            password_hash: Some(password_hash),
+        };
+        Ok(self
+            .store
+            .users()
+            .create_first_owner(new, self.clock.now())
+            .await?)
+    }
+
+    /// Signs in with a password. An unknown address, a wrong password and a service account get the same answer
+    /// after the same work.
+    pub async fn login(
+        &self,
+        email: &str,
+        given: Secret,
+        from: Option<IpAddr>,
+    ) -> Result<ApiToken, ServiceError> {
+        self.attempts.begin(from, email)?;
+        let refused = || ServiceError::Unauthenticated("incorrect e-mail address or password".to_owned());
+        let is_plausible =
+            password::LENGTH.contains(&given.expose().chars().count()) && user::check_email(email).is_ok();
+        let found = if is_plausible {
+            self.store.users().credentials_by_email(email).await?
+        } else {
+            None
+        };
+        let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
+        // A password that is too long to be anybody's is not hashed at its full length.
+        let given = if is_plausible {
+            given
+        } else {
+            Secret::new("not a password")
+        };
+        if !self.hasher.verify(given, stored.clone()).await? {
+            self.attempts.failed(email);
+            return Err(refused());
+        }
+        let (user, _) = found.ok_or_else(refused)?;
+        self.attempts.succeeded(email);
+        if user.status != UserStatus::Active {
+            return Err(ServiceError::Unauthenticated(
+                "this account is suspended; ask an administrator to activate it".to_owned(),
+            ));
+        }
+        self.new_session(Author::System, &user, stored.map(Secret::new))
+            .await
+    }
+
+    /// A further session for somebody who is signed in, so that a command line can have one of its own.
+    pub async fn create_session(&self, caller: &Principal, target: &str) -> Result<ApiToken, ServiceError> {
+        let user = self
+            .user(caller, target, gateway_core::Permission::ManageTokens)
+            .await?;
+        let needs = (user.id != caller.user_id).then_some(gateway_core::Permission::ManageTokens);
+        self.new_session(author(caller, needs), &user, None).await
+    }
+
+    /// Ends the session, or removes the token, that the call was made with.
+    pub async fn logout(&self, caller: &Principal) -> Result<(), ServiceError> {
+        let (store, id, now) = (self.store.clone(), caller.token_id, self.clock.now());
+        let author = author(caller, None);
+        self.commit(async move {
+            store.tokens().remove(&author, id, now).await?;
+            Ok(((), Revoked::Tokens(vec![id])))
+        })
+        .await
+    }
+
+    /// Checks a new password and hashes it.
+    pub(crate) async fn new_password(
+        &self,
+        new: &Secret,
+        username: &str,
+        email: Option<&str>,
+    ) -> Result<String, ServiceError> {
+        let names: Vec<&str> = std::iter::once(username).chain(email).collect();
+        password::check_strength(new, &names).map_err(|weak| ServiceError::field("password", weak))?;
+        self.hasher.hash(new.clone()).await
+    }
+
+    /// `verified` is the password hash that the sign-in was checked against, if it was by password: if it is another
+    /// one by then, there is no session.
+    async fn new_session(
+        &self,
+        author: Author,
+        user: &User,
+        verified: Option<Secret>,
+    ) -> Result<ApiToken, ServiceError> {
+        let token = ApiToken::generate(&mut rand::rng());
+        let now = self.clock.now();
+        let lifetime = self.lifetimes.session;
+        let new = NewToken {
+            id: token.id(),
+            user_id: user.id,
+            secret_hash: token.secret_hash(),
+            kind: TokenKind::Session,
+            name: String::new(),
+            scopes: Scopes::all(),
+            lifetime,
+            created_at: now,
+            expires_at: now.plus(lifetime.as_duration()),
+            password_hash: verified,
+        };
+        let store = self.store.clone();
+        self.commit(async move {
+            let created = store.tokens().create(&author, new).await?;
+            Ok((token, Revoked::Tokens(created.dropped_sessions)))
+        })
+        .await
+    }
+}
+
+/// The rules for names, each fault with its field.
+pub(crate) fn check_names(username: &str, email: Option<&str>, name: &str) -> Result<(), ServiceError> {
+    user::check_username(username).map_err(|fault| ServiceError::field("username", fault))?;
+    if let Some(email) = email {
+        user::check_email(email).map_err(|fault| ServiceError::field("email", fault))?;
+    }
+    user::check_full_name(name).map_err(|fault| ServiceError::field("name", fault))
+}

@@ -1,0 +1,290 @@
+//! Users and service accounts: making, showing, changing, removing.
+
+use gateway_core::{Permission, Principal, Role, Roles, Secret, User, UserId, UserStatus};
+use gateway_store::{NewUser, UserFilter, UserPage};
+
+use super::error::ServiceError;
+use super::sessions::check_names;
+use super::{Revoked, Services, author, require};
+
+/// What a new user is to be.
+pub struct UserRequest {
+    pub username: String,
+    pub email: Option<String>,
+    pub name: String,
+    pub password: Option<Secret>,
+    pub roles: Vec<String>,
+    pub is_service_account: bool,
+    /// The user cannot sign in with a password.
+    pub without_password: bool,
+    pub is_suspended: bool,
+}
+
+// === impl Services ===
+
+impl Services {
+    pub async fn list_users(&self, caller: &Principal, filter: UserFilter) -> Result<UserPage, ServiceError> {
+        require(caller, Permission::ReadUsers)?;
+        Ok(self.store.users().list(filter).await?)
+    }
+
+    pub async fn find_user(&self, caller: &Principal, target: &str) -> Result<User, ServiceError> {
+        self.user(caller, target, Permission::ReadUsers).await
+    }
+
+    pub async fn create_user(&self, caller: &Principal, request: UserRequest) -> Result<User, ServiceError> {
+        require(caller, Permission::ManageUsers)?;
+        let roles = parse_roles(&request.roles)?;
+        let needs = if roles.is_empty() {
+            Permission::ManageUsers
+        } else {
+            Permission::ManageRoles
+        };
+        require(caller, needs)?;
+        check_names(&request.username, request.email.as_deref(), &request.name)?;
+        let password_hash = self.initial_password(&request).await?;
+        let new = NewUser {
+            id: UserId::generate(),
+            username: request.username,
+            email: request.email,
+            name: request.name,
+            roles,
+            is_service_account: request.is_service_account,
+            password_hash,
+        };
+        let (store, author, now) = (self.store.clone(), author(caller, Some(needs)), self.clock.now());
+        self.commit(async move {
+            let mut user = store.users().create(&author, new, now).await?;
+            if request.is_suspended {
+                user = store
+                    .users()
+                    .set_status(&author, user.id, UserStatus::Suspended, now)
+                    .await?;
+            }
+            Ok((user, Revoked::Nothing))
+        })
+        .await
+    }
+
+    async fn initial_password(&self, request: &UserRequest) -> Result<Option<String>, ServiceError> {
+        if request.is_service_account {
+            if request.email.is_some() {
+                return Err(ServiceError::field(
+                    "email",
+                    "a service account has no e-mail address",
+                ));
+            }
+            if request.password.is_some() {
+                return Err(ServiceError::field(
+                    "password",
+                    "a service account has no password",
+                ));
+            }
+            return Ok(None);
+        }
+        if request.email.is_none() {
+            return Err(ServiceError::field("email", "an e-mail address is required"));
+        }
+        match &request.password {
+            Some(_) if request.without_password => Err(ServiceError::field(
+                "password",
+                "a password does not go with login type none",
+            )),
+            None if request.without_password => Ok(None),
+            None => Err(ServiceError::field("password", "a password is required")),
+            Some(new) => self
+                .new_password(new, &request.username, request.email.as_deref())
+                .await
+                .map(Some),
+        }
+    }
+
+    pub async fn set_profile(
+        &self,
+        caller: &Principal,
+        target: &str,
+        username: String,
+        name: Option<String>,
+    ) -> Result<User, ServiceError> {
+        let user = self.user(caller, target, Permission::ManageUsers).await?;
+        let needs = needs_for(caller, &user)?;
+        let name = name.unwrap_or_else(|| user.name.clone());
+        check_names(&username, None, &name)?;
+        let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
+        self.commit(async move {
+            let user = store
+                .users()
+                .set_profile(&author, user.id, &username, &name, now)
+                .await?;
+            Ok((user, Revoked::Nothing))
+        })
+        .await
+    }
+
+    pub async fn set_status(
+        &self,
+        caller: &Principal,
+        target: &str,
+        status: UserStatus,
+    ) -> Result<User, ServiceError> {
+        let user = self.manageable(caller, target).await?;
+        if user.id == caller.user_id {
+            return Err(ServiceError::refused("you cannot suspend or activate yourself"));
+        }
+        let needs = needs_for(caller, &user)?;
+        let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
+        self.commit(async move {
+            let user = store.users().set_status(&author, user.id, status, now).await?;
+            let revoked = if status == UserStatus::Suspended {
+                Revoked::User(user.id)
+            } else {
+                Revoked::Nothing
+            };
+            Ok((user, revoked))
+        })
+        .await
+    }
+
+    pub async fn set_roles(
+        &self,
+        caller: &Principal,
+        target: &str,
+        roles: &[String],
+    ) -> Result<User, ServiceError> {
+        require(caller, Permission::ManageRoles)?;
+        let roles = parse_roles(roles)?;
+        let user = self.manageable(caller, target).await?;
+        if user.id == caller.user_id {
+            return Err(ServiceError::refused("you cannot change your own roles"));
+        }
+        let author = author(caller, Some(Permission::ManageRoles));
+        let (store, now) = (self.store.clone(), self.clock.now());
+        self.commit(async move {
+            let user = store.users().set_roles(&author, user.id, &roles, now).await?;
+            let id = user.id;
+            Ok((user, Revoked::User(id)))
+        })
+        .await
+    }
+
+    /// Sets a password and ends all sessions of the user, and the API tokens too unless they are to be kept.
+    pub async fn set_password(
+        &self,
+        caller: &Principal,
+        target: &str,
+        old: Option<Secret>,
+        new: Secret,
+        keep_api_tokens: bool,
+    ) -> Result<(), ServiceError> {
+        let user = self.user(caller, target, Permission::ManageUsers).await?;
+        let needs = needs_for(caller, &user)?;
+        if user.id == caller.user_id {
+            self.check_old_password(&user, old, &new).await?;
+        }
+        let hash = self
+            .new_password(&new, &user.username, user.email.as_deref())
+            .await?;
+        let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
+        self.commit(async move {
+            let removed = store
+                .users()
+                .set_password(&author, user.id, &hash, keep_api_tokens, now)
+                .await?;
+            // Kept tokens keep their streams; everything else of the user goes, found by id.
+            let revoked = if keep_api_tokens {
+                Revoked::Tokens(removed)
+            } else {
+                Revoked::User(user.id)
+            };
+            Ok(((), revoked))
+        })
+        .await
+    }
+
+    async fn check_old_password(
+        &self,
+        user: &User,
+        old: Option<Secret>,
+        new: &Secret,
+    ) -> Result<(), ServiceError> {
+        let old = old.ok_or_else(|| ServiceError::field("old_password", "the old password is required"))?;
+        if old.expose() == new.expose() {
+            return Err(ServiceError::field(
+                "password",
+                "the new password is the same as the old one",
+            ));
+        }
+        // Guessing here is guessing all the same.
+        let account = user.email.clone().unwrap_or_default();
+        self.attempts.begin(None, &account)?;
+        let stored = self.store.users().password_hash(user.id).await?;
+        if !self.hasher.verify(old, stored).await? {
+            self.attempts.failed(&account);
+            return Err(ServiceError::field("old_password", "the old password is wrong"));
+        }
+        Ok(())
+    }
+
+    /// Removes a user and all their tokens. When this returns, whoever removed them, none is accepted any more.
+    pub async fn delete_user(&self, caller: &Principal, target: &str) -> Result<u64, ServiceError> {
+        let user = match self.manageable(caller, target).await {
+            Err(ServiceError::NotFound(what)) => {
+                if let Ok(id) = target.parse::<UserId>()
+                    && self.store.users().find(id).await?.is_none()
+                {
+                    // Removed a moment ago by somebody who may still be cutting: wait for the same cut.
+                    self.access.revoke_user(id).await;
+                }
+                return Err(ServiceError::NotFound(what));
+            }
+            found => found?,
+        };
+        if user.id == caller.user_id {
+            return Err(ServiceError::Forbidden("you cannot delete yourself".to_owned()));
+        }
+        let needs = needs_for(caller, &user)?;
+        let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
+        let access = std::sync::Arc::clone(&self.access);
+        self.commit(async move {
+            match store.users().delete(&author, user.id, now).await {
+                Ok(deleted) => Ok((deleted.tokens, Revoked::User(user.id))),
+                Err(error @ gateway_store::StoreError::NotFound(_)) => {
+                    access.revoke_user(user.id).await;
+                    Err(error.into())
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// A user whom the caller may act upon: members asking about others are told that nobody is there.
+    async fn manageable(&self, caller: &Principal, target: &str) -> Result<User, ServiceError> {
+        let user = self.user(caller, target, Permission::ReadUsers).await?;
+        require(caller, Permission::ManageUsers)?;
+        Ok(user)
+    }
+}
+
+/// The right that changing this user takes: none for oneself, more for holders of roles.
+fn needs_for(caller: &Principal, user: &User) -> Result<Option<Permission>, ServiceError> {
+    if user.id == caller.user_id {
+        return Ok(None);
+    }
+    let needs = if user.roles.is_empty() {
+        Permission::ManageUsers
+    } else {
+        Permission::ManageRoles
+    };
+    require(caller, needs)?;
+    Ok(Some(needs))
+}
+
+fn parse_roles(names: &[String]) -> Result<Roles, ServiceError> {
+    let roles = names
+        .iter()
+        .map(|name| name.parse::<Role>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|unknown| ServiceError::field("roles", unknown))?;
+    Ok(Roles::new(roles))
+}

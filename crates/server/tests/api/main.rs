@@ -1,0 +1,12 @@
+//! The REST API of a whole server on a real socket and a real SQLite file: who may do what, what every answer looks
+//! like, and that no input is answered with 500.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod bad_input;
+mod document;
+mod permissions;
+mod sessions;
+mod support;
+mod tokens;
+mod users;
