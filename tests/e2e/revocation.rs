@@ -28,7 +28,7 @@ async fn open(gateway: &Gateway, tokens: &[Token]) -> Vec<Stream> {
         } else {
             (
                 Client::connect_narrow(gateway.address()).await,
-                "size=50000000 chunks=500",
+                "size=6000000 chunks=60",
             )
         };
         client
@@ -125,12 +125,12 @@ async fn two_hundred_streams(engine: Engine) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_streams_on_sqlite() {
     two_hundred_streams(Engine::Sqlite).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_streams_on_postgres() {
     two_hundred_streams(Engine::Postgres).await;
 }

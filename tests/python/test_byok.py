@@ -21,9 +21,9 @@ def message(client):
     assert answer.stop_reason == "end_turn"
 
 
-def completion(client):
+def completion(client, **options):
     question = [{"role": "user", "content": "Hello"}]
-    answer = client.chat.completions.create(model="gpt-5.5", messages=question)
+    answer = client.chat.completions.create(model="gpt-5.5", messages=question, **options)
     assert answer.choices[0].finish_reason == "stop"
 
 
@@ -70,9 +70,8 @@ def test_without_an_own_credential_the_central_key_is_used(gateway, token, sim):
     headers = {GOVERNANCE: token, "Authorization": anthropic.Omit()}
     with anthropic_client(gateway, "unused", default_headers=headers) as client:
         message(client)
-    headers = {GOVERNANCE: token, "Authorization": openai.Omit()}
-    with openai_client(gateway, "unused", default_headers=headers) as client:
-        completion(client)
+    with openai_client(gateway, "unused", default_headers={GOVERNANCE: token}) as client:
+        completion(client, extra_headers={"Authorization": openai.Omit()})
     assert [received.credentials() for received in sim.requests()] == [
         [("x-api-key", CENTRAL_ANTHROPIC)],
         [("authorization", f"Bearer {CENTRAL_OPENAI}")],

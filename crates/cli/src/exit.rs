@@ -29,6 +29,20 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The error and its causes in one line, each that says something new.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 /// Help and version are parse "errors" too: they go to standard output and are a success.
 pub(crate) fn after_parse_error(output: &Output, error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
@@ -83,5 +97,20 @@ pub(crate) fn after_error(output: &Output, error: &anyhow::Error, verbose: bool)
         ExitCode::from(2)
     } else {
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn causes_that_repeat_each_other_are_said_once() {
+        let error = anyhow!("refused")
+            .context("cannot connect: refused")
+            .context("no database");
+        assert_eq!(one_line(&error), "no database: cannot connect: refused");
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn is_interactive() -> bool {
 
 /// Asks for a line of text.
 pub(crate) fn line(output: &Output, question: &str) -> anyhow::Result<String> {
-    output.question(&format!("{question}:"));
+    ask(output, &format!("{question}:"));
     Ok(read_line()?.trim().to_owned())
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn hidden(output: &Output, question: &str) -> anyhow::Result<Secret> 
             .map(Secret::from)
             .context("cannot read from the terminal");
     }
-    output.question(&format!("{question}:"));
+    ask(output, &format!("{question}:"));
     read_line().map(Secret::from)
 }
 
@@ -46,12 +46,21 @@ pub(crate) fn new_secret(output: &Output, question: &str) -> anyhow::Result<Secr
 
 /// Asks a question that an empty line answers with yes.
 pub(crate) fn confirm(output: &Output, question: &str) -> anyhow::Result<bool> {
-    output.question(&format!("{question} (yes/no) [yes]"));
+    ask(output, &format!("{question} (yes/no) [yes]"));
     let answer = read_line()
         .context("there was no answer on standard input; answer yes beforehand with -y")?
         .trim()
         .to_lowercase();
     Ok(matches!(answer.as_str(), "" | "y" | "yes"))
+}
+
+/// Nobody types an answer behind a question where standard input is no terminal, so the line ends there.
+fn ask(output: &Output, question: &str) {
+    if is_interactive() {
+        output.question(question);
+    } else {
+        output.note(question);
+    }
 }
 
 /// One line without its end.

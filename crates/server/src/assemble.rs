@@ -4,6 +4,7 @@
 //! returns when everything that was in flight has ended or was cut, and what the jobs held is written down.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
 use crate::service::attempts::Attempts;
 use crate::service::hasher::Hasher;
+use crate::service::removals::Removals;
 use crate::service::setup::Setup;
 use crate::service::{Lifetimes, Services};
 
@@ -69,6 +71,7 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         hasher: Hasher::new(cores),
         attempts: Arc::new(Attempts::default()),
         setup: Arc::new(Setup::new(parts.first_user_code)),
+        removals: Removals::default(),
         tasks: requests.clone(),
     };
     announce_setup(&services).await?;
@@ -89,16 +92,27 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
 
     // The jobs go on while requests finish, so that their last uses are written down, too.
     let stop_jobs = CancellationToken::new();
-    background.spawn("uses of tokens", jobs::note_uses(services.clone(), parts.sessions_slide, stop_jobs.clone()));
+    background.spawn(
+        "uses of tokens",
+        jobs::note_uses(services.clone(), parts.sessions_slide, stop_jobs.clone()),
+    );
     if let Some(retention) = parts.retention {
-        background.spawn("expired tokens", jobs::remove_expired(services, retention, stop_jobs.clone()));
+        background.spawn(
+            "expired tokens",
+            jobs::remove_expired(services, retention, stop_jobs.clone()),
+        );
     }
     for endpoint in endpoints {
         let service = tower::service_fn({
             let front = front.clone();
             move |request| front.clone().answer(request)
         });
-        requests.spawn(listen::serve(endpoint, service, shutdown.ending(), requests.clone()));
+        requests.spawn(listen::serve(
+            endpoint,
+            service,
+            shutdown.ending(),
+            requests.clone(),
+        ));
     }
     requests.close();
     finish(&access, &shutdown, &requests, parts.shutdown_timeout).await;
@@ -110,7 +124,10 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
 
 /// Waits for the end of everything: by itself after the drain has begun, or cut at the deadline.
 async fn finish(access: &Access, shutdown: &Shutdown, requests: &TaskTracker, shutdown_timeout: Duration) {
-    shutdown.drain.cancelled().await;
+    tokio::select! {
+        () = shutdown.drain.cancelled() => {}
+        () = shutdown.abort.cancelled() => {}
+    }
     tokio::select! {
         () = requests.wait() => return,
         () = tokio::time::sleep(shutdown_timeout) => {}
@@ -125,13 +142,18 @@ async fn finish(access: &Access, shutdown: &Shutdown, requests: &TaskTracker, sh
     let _ = tokio::time::timeout(LAST_STEPS, requests.wait()).await;
 }
 
-/// While there is no user, says how the first one can be made from elsewhere.
+/// While there is no user, says how the first one can be made. The code goes to the terminal and not to the log, which
+/// others may read.
 async fn announce_setup(services: &Services) -> anyhow::Result<()> {
-    if !services.is_set_up().await? {
-        tracing::info!(
-            "there is no user yet; make the owner with `coder login URL`; from another machine that takes \
-             --first-user-code {}",
-            services.setup.code().expose()
+    if services.is_set_up().await? {
+        return Ok(());
+    }
+    tracing::info!("there is no user yet; make the owner with `coder login URL`");
+    if let Some(code) = services.setup.made_code() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "Making the first user from another machine takes this code: --first-user-code {}",
+            code.expose()
         );
     }
     Ok(())

@@ -104,7 +104,10 @@ impl Background {
         self.tracker.close();
         if tokio::time::timeout(patience, self.tracker.wait()).await.is_err() {
             tracing::error!(left = self.tracker.len(), "background tasks did not end in time");
-            return self.crash.get().map_or(Err(LifecycleError::Stuck), |crash| Err(crash.clone()));
+            return self
+                .crash
+                .get()
+                .map_or(Err(LifecycleError::Stuck), |crash| Err(crash.clone()));
         }
         self.crash.get().map_or(Ok(()), |crash| Err(crash.clone()))
     }
@@ -116,13 +119,14 @@ where
     S: Future<Output = anyhow::Result<()>>,
 {
     let signals = signals().map_err(|error| LifecycleError::Signals(error.to_string()))?;
-    run(serve, signals).await
+    run(serve, signals, ABORT_PATIENCE).await
 }
 
-/// The same with signals from elsewhere.
-pub async fn run<S>(
+/// The same with signals from elsewhere, and with the time that the end may take after the abort.
+async fn run<S>(
     serve: impl FnOnce(Shutdown) -> S,
     signals: impl Stream<Item = &'static str>,
+    patience: Duration,
 ) -> anyhow::Result<()>
 where
     S: Future<Output = anyhow::Result<()>>,
@@ -134,7 +138,7 @@ where
     let mut received = 0;
     let deadline = async {
         shutdown.abort.cancelled().await;
-        tokio::time::sleep(ABORT_PATIENCE).await;
+        tokio::time::sleep(patience).await;
     };
     let mut deadline = std::pin::pin!(deadline);
     loop {
@@ -197,7 +201,10 @@ mod tests {
 
     fn sent() -> (Sender, impl Stream<Item = &'static str>) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        (sender, stream::poll_fn(move |context| receiver.poll_recv(context)))
+        (
+            sender,
+            stream::poll_fn(move |context| receiver.poll_recv(context)),
+        )
     }
 
     fn crash(error: &anyhow::Error) -> &LifecycleError {
@@ -215,7 +222,7 @@ mod tests {
             shutdown.abort.cancelled().await;
             Ok(())
         };
-        run(serve, signals).await.unwrap();
+        run(serve, signals, ABORT_PATIENCE).await.unwrap();
     }
 
     #[tokio::test]
@@ -226,27 +233,29 @@ mod tests {
             shutdown.drain.cancelled().await;
             Ok(())
         };
-        run(serve, signals).await.unwrap();
+        run(serve, signals, ABORT_PATIENCE).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_the_server_fails_with_comes_out() {
         let serve = |_| async { Err(anyhow::anyhow!("no database")) };
-        let error = run(serve, stream::pending()).await.unwrap_err();
+        let error = run(serve, stream::pending(), ABORT_PATIENCE).await.unwrap_err();
         assert_eq!(error.to_string(), "no database");
     }
 
     #[tokio::test]
     async fn a_third_signal_waits_for_nothing() {
         let signals = stream::iter(["SIGINT", "SIGINT", "SIGINT"]);
-        let error = run(|_| std::future::pending(), signals).await.unwrap_err();
+        let never = |_| std::future::pending();
+        let error = run(never, signals, ABORT_PATIENCE).await.unwrap_err();
         assert_eq!(crash(&error), &LifecycleError::Impatient);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_server_that_does_not_end_is_left_behind() {
         let signals = stream::iter(["SIGTERM", "SIGTERM"]);
-        let error = run(|_| std::future::pending(), signals).await.unwrap_err();
+        let never = |_| std::future::pending();
+        let error = run(never, signals, Duration::ZERO).await.unwrap_err();
         assert_eq!(crash(&error), &LifecycleError::Stuck);
     }
 
@@ -262,23 +271,23 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn background_tasks_are_waited_for_but_not_for_ever() {
         let shutdown = Shutdown::new();
         let background = Background::new(shutdown.clone());
         let (drain, (done, written)) = (shutdown.drain.clone(), tokio::sync::oneshot::channel());
         background.spawn("flushes", async move {
             drain.cancelled().await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::task::yield_now().await;
             done.send(()).unwrap();
         });
         shutdown.drain.cancel();
-        background.finish(Duration::from_secs(5)).await.unwrap();
+        background.finish(Duration::from_mins(1)).await.unwrap();
         written.await.unwrap();
 
         let background = Background::new(shutdown);
         background.spawn("hangs", std::future::pending());
-        let error = background.finish(Duration::from_secs(5)).await.unwrap_err();
+        let error = background.finish(Duration::ZERO).await.unwrap_err();
         assert_eq!(error, LifecycleError::Stuck);
     }
 }

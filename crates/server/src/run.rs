@@ -53,7 +53,11 @@ async fn bind(
         .await
         .with_context(|| format!("cannot listen on {address}; is another server running there?"))?;
     let bound = listener.local_addr()?;
-    endpoints.push(Endpoint { listener, tls, max_connections: MAX_CONNECTIONS });
+    endpoints.push(Endpoint {
+        listener,
+        tls,
+        max_connections: MAX_CONNECTIONS,
+    });
     Ok(bound)
 }
 
@@ -63,7 +67,7 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
         store: config.database.store_options(),
         lifetimes: Lifetimes {
             session: accounts.session_duration,
-            default_token: accounts.default_token_lifetime(false),
+            default_token: accounts.default_token_lifetime,
             max_token: accounts.max_token_lifetime,
             max_admin_token: accounts.max_admin_token_lifetime,
         },

@@ -225,13 +225,20 @@ mod tests {
                 assert!(line.contains(&token.id().to_string()), "{line}");
             }
         }
-        assert!(serde_json::from_str::<serde_json::Value>(&lines[1]).is_ok(), "{}", lines[1]);
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&lines[1]).is_ok(),
+            "{}",
+            lines[1]
+        );
     }
 
     #[test]
     fn a_line_without_a_token_is_left_as_it_is() {
         let [human, _] = logged(|| tracing::warn!(count = 3, "grüße cdr_ und mehr"));
-        assert!(human.contains("WARN") && human.trim_end().ends_with("grüße cdr_ und mehr count=3"), "{human}");
+        assert!(
+            human.contains("WARN") && human.trim_end().ends_with("grüße cdr_ und mehr count=3"),
+            "{human}"
+        );
     }
 
     #[test]
@@ -247,7 +254,10 @@ mod tests {
         }
         let content = fs::read_to_string(&path).unwrap();
         assert_eq!(content.lines().count(), 3);
-        assert!(content.starts_with("before\n") && !content.contains(token.expose()), "{content}");
+        assert!(
+            content.starts_with("before\n") && !content.contains(token.expose()),
+            "{content}"
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What the commands share that work on the database directly, while no server holds it.
 
-use std::error::Error as StdError;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use gateway_core::Secret;
-use gateway_store::{DEFAULT_FILE_NAME, OpenError, Purpose, Store, StoreOptions, Target};
+use gateway_store::{DEFAULT_FILE_NAME, Purpose, Store, StoreOptions, Target};
 
 use super::Context;
+use crate::exit::one_line;
 
 /// Which database. Without any, the embedded one in the configuration directory.
 #[derive(Debug, Args)]
@@ -50,7 +50,8 @@ impl Database {
         }
         Store::open(StoreOptions::new(target), Purpose::Offline)
             .await
-            .map_err(explain)
+            // Without its causes the line would not say what to do.
+            .map_err(|error| anyhow!(one_line(&error.into())))
     }
 
     fn target(&self, context: &Context) -> anyhow::Result<Target> {
@@ -93,19 +94,4 @@ fn one(option: &str, value: Option<&Secret>, file: Option<&PathBuf>) -> anyhow::
         }
         (None, None) => Ok(None),
     }
-}
-
-/// Puts the innermost cause into the line, which without it would not say what to do.
-fn explain(error: OpenError) -> anyhow::Error {
-    let mut cause: &dyn StdError = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let innermost = cause.to_string();
-    let outermost = error.to_string();
-    if innermost == outermost {
-        return error.into();
-    }
-    let line = anyhow!("{outermost}: {innermost}");
-    anyhow::Error::new(error).context(line)
 }

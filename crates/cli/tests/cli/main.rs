@@ -7,6 +7,7 @@ mod errors;
 mod help;
 mod login;
 mod offline;
+mod server;
 mod support;
 mod tokens;
 mod users;

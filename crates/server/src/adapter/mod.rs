@@ -31,7 +31,7 @@ impl LeakedTokens for Leaks {
         let services = self.0.clone();
         async move {
             let (store, now) = (services.store.clone(), services.clock.now());
-            let removal = services.commit(async move {
+            let removal = services.commit(Revoked::Tokens(vec![token]), async move {
                 store.tokens().remove(&Author::System, token, now).await?;
                 Ok(((), Revoked::Tokens(vec![token])))
             });

@@ -1,13 +1,15 @@
 //! What handlers take: the caller, bodies, queries and paths, each with an answer of the one form when it is wrong.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
 use gateway_api_types::{ErrorReply, SESSION_HEADER};
 use gateway_core::{ApiToken, Principal};
 use gateway_relay::access::{AccessError, Admission};
@@ -22,8 +24,7 @@ use crate::service::setup::Origin;
 /// Who calls, verified.
 pub(crate) struct Caller {
     pub(crate) principal: Arc<Principal>,
-    /// Held while a reading call runs, so that it is not answered after the right is gone. A writing call is checked
-    /// in its transaction instead, and may well take away its own right.
+    /// Held while the call runs, so that it is not answered after its right is gone.
     admission: Option<Admission>,
 }
 
@@ -45,11 +46,24 @@ pub(crate) struct AppPath<T>(pub(crate) T);
 // === impl Caller ===
 
 impl Caller {
-    /// For the end of a call that reads: the right may have gone while it ran.
+    /// For the end of a call: the right may have gone while it ran.
     pub(crate) fn still(&self) -> Result<(), ApiError> {
         match &self.admission {
             Some(admission) if admission.is_cut() => Err(signed_out()),
             _ => Ok(()),
+        }
+    }
+
+    /// For a call that takes away its own right: it is not to wait for itself, and is answered all the same. The store
+    /// checks in its transaction that the right is still there.
+    pub(crate) fn release(&mut self) {
+        self.admission = None;
+    }
+
+    /// The same if this is the token that the call is made with.
+    pub(crate) fn release_if_own(&mut self, token_id: &str) {
+        if self.principal.token_id.as_str() == token_id {
+            self.release();
         }
     }
 }
@@ -82,10 +96,9 @@ impl FromRequestParts<ApiState> for Caller {
             .into());
         }
         let principal = Arc::clone(admission.principal());
-        let reads = matches!(parts.method, Method::GET | Method::HEAD);
         Ok(Self {
             principal,
-            admission: reads.then_some(admission),
+            admission: Some(admission),
         })
     }
 }
@@ -101,10 +114,12 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
             Some(first.to_str().unwrap_or_default().trim())
         }
     };
-    single(SESSION_HEADER).or_else(|| {
-        let (scheme, token) = single("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    })
+    single(SESSION_HEADER)
+        .filter(|text| !text.is_empty())
+        .or_else(|| {
+            let (scheme, token) = single("authorization")?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        })
 }
 
 fn signed_out() -> ApiError {
@@ -125,30 +140,78 @@ impl FromRequestParts<ApiState> for Client {
                 .headers
                 .keys()
                 .any(|name| name.as_str().starts_with("x-forwarded-"))
-            || state.trusted_proxies.headers.iter().any(|name| parts.headers.contains_key(name));
+            || state
+                .trusted_proxies
+                .headers
+                .iter()
+                .any(|name| parts.headers.contains_key(name));
+        let origin = Origin {
+            peer,
+            is_forwarded,
+            is_local_name: is_local_name(parts),
+        };
         Ok(Self {
             address: client_address(parts, &state.trusted_proxies),
-            origin: Origin { peer, is_forwarded },
+            origin,
         })
     }
 }
 
-/// The TCP peer, or whom a trusted peer speaks for: of a list, the last entry that is not itself trusted.
+/// Whether the client means this machine by name: a page of another site whose name was made to lead here does not.
+fn is_local_name(parts: &Parts) -> bool {
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let authority = host.or_else(|| parts.uri.authority().map(Authority::as_str));
+    let Some(authority) = authority.and_then(|text| text.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The TCP peer, or whom a trusted peer speaks for: of a list, the last entry that is not itself trusted. Entries are
+/// read from the back, since each proxy adds its own there and only those are to be believed; at one that cannot be
+/// read the list ends.
 fn client_address(parts: &Parts, proxies: &TrustedProxies) -> Option<IpAddr> {
     let peer = parts.extensions.get::<PeerAddr>()?.0.ip().to_canonical();
     if !proxies.trusts(peer) {
         return Some(peer);
     }
-    let header = proxies.headers.iter().find(|name| parts.headers.contains_key(*name));
-    let named: Vec<IpAddr> = header
+    let header = proxies
+        .headers
         .iter()
-        .flat_map(|name| parts.headers.get_all(*name))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|address| address.trim().parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
+        .find(|name| parts.headers.contains_key(*name));
+    let values = header.iter().flat_map(|name| parts.headers.get_all(*name));
+    let entries: Vec<&str> = values
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .collect();
-    Some(named.iter().rev().find(|address| !proxies.trusts(**address)).copied().unwrap_or(peer))
+    let mut nearest = peer;
+    for entry in entries.into_iter().rev() {
+        let Some(address) = entry_address(entry.trim()) else {
+            break;
+        };
+        nearest = address;
+        if !proxies.trusts(address) {
+            break;
+        }
+    }
+    Some(nearest)
+}
+
+/// An address, with or without a port.
+fn entry_address(entry: &str) -> Option<IpAddr> {
+    let bare = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(entry);
+    let address: IpAddr = match bare.parse() {
+        Ok(address) => address,
+        Err(_) => entry.parse::<SocketAddr>().ok()?.ip(),
+    };
+    Some(address.to_canonical())
 }
 
 // === impl AppJson ===
@@ -157,27 +220,51 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for AppJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(json_error(&rejection)),
+        // The type is checked first, as axum's own extractor does, and the form second: serde would read an array as
+        // the fields of a struct in their order.
+        let (parts, body) = request.into_parts();
+        let is_json = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(is_json);
+        if !is_json {
+            let reply = ErrorReply::new("the body must be JSON")
+                .with_validation("body", "send it with the header Content-Type: application/json");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, reply));
         }
+        let bytes = Bytes::from_request(Request::from_parts(parts, body), state)
+            .await
+            .map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    ApiError::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        ErrorReply::new("the body is larger than 256 KiB"),
+                    )
+                } else {
+                    ApiError::field("body", "it broke off")
+                }
+            })?;
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::field("body", "must be a JSON object"));
+        }
+        Json::<T>::from_bytes(&bytes)
+            .map(|Json(body)| Self(body))
+            .map_err(|rejection| json_error(&rejection))
     }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || (essence.to_ascii_lowercase().starts_with("application/")
+            && essence.to_ascii_lowercase().ends_with("+json"))
 }
 
 fn json_error(rejection: &JsonRejection) -> ApiError {
     let (message, detail) = match rejection {
-        JsonRejection::MissingJsonContentType(_) => (
-            "the body must be JSON",
-            "send it with the header Content-Type: application/json".to_owned(),
-        ),
         JsonRejection::JsonDataError(error) => ("the request is not valid", innermost(error)),
         JsonRejection::JsonSyntaxError(error) => ("the body is not valid JSON", innermost(error)),
-        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                ErrorReply::new("the body is larger than 256 KiB"),
-            );
-        }
         _ => ("the body could not be read", "it broke off".to_owned()),
     };
     // serde_path_to_error puts the path before the cause: `lifetime: invalid type: ...`.
@@ -243,5 +330,79 @@ impl<T: DeserializeOwned + Send> FromRequestParts<ApiState> for AppPath<T> {
             .await
             .map(|Path(path)| Self(path))
             .map_err(|_: PathRejection| ServiceError::NotFound("resource").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, Request};
+
+    use super::*;
+
+    fn address(peer: &str, values: &[&str]) -> String {
+        let mut request = Request::builder();
+        for value in values {
+            request = request.header("x-forwarded-for", *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        parts
+            .extensions
+            .insert(PeerAddr(SocketAddr::new(peer.parse().unwrap(), 1)));
+        let proxies = TrustedProxies {
+            headers: vec![HeaderName::from_static("x-forwarded-for")],
+            origins: vec!["10.0.0.0/8".parse().unwrap()],
+        };
+        client_address(&parts, &proxies).unwrap().to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed_and_only_from_the_back() {
+        assert_eq!(address("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            address("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"]),
+            "198.51.100.1"
+        );
+        assert_eq!(address("10.0.0.1", &["6.6.6.6", "198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            address("10.0.0.1", &["6.6.6.6, 198.51.100.1:4711"]),
+            "198.51.100.1"
+        );
+        assert_eq!(address("10.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, nonsense, 10.0.0.3"]), "10.0.0.3");
+        assert_eq!(address("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn local_names() {
+        let is_local = |host: &str| {
+            let (parts, ()) = Request::builder()
+                .header("host", host)
+                .body(())
+                .unwrap()
+                .into_parts();
+            is_local_name(&parts)
+        };
+        for local in [
+            "localhost",
+            "LOCALHOST:3000",
+            "127.0.0.1:3000",
+            "[::1]:3000",
+            "127.1.2.3",
+        ] {
+            assert!(is_local(local), "{local}");
+        }
+        for other in [
+            "evil.example",
+            "evil.example:3000",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "",
+            "localhost.evil.example",
+        ] {
+            assert!(!is_local(other), "{other}");
+        }
     }
 }

@@ -43,11 +43,10 @@ pub(crate) struct ApiState {
     pub(crate) trusted_proxies: std::sync::Arc<TrustedProxies>,
 }
 
-/// All layers stand here, the outermost last: first the time limit, since it must bound all that follows; then the
-/// headers that every answer gets.
+/// All layers stand here, the outermost last: the headers that every answer gets, then the time limit, since it must
+/// bound all that follows it.
 pub(crate) fn router(state: ApiState) -> Router {
     let v2 = Router::new()
-        .route("/", get(meta::greeting))
         .route("/buildinfo", get(meta::build_info))
         .route("/openapi.json", get(meta::document))
         .route("/users", get(users::list).post(users::create))
@@ -78,13 +77,14 @@ pub(crate) fn router(state: ApiState) -> Router {
     Router::new()
         .route("/", get(meta::root))
         .route("/healthz", get(meta::health))
+        .route("/api/v2/", get(meta::greeting))
         .nest("/api/v2", v2)
         .fallback(meta::not_found)
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state)
-        .layer(middleware::from_fn(private))
         .layer(middleware::from_fn(within_time))
+        .layer(middleware::from_fn(private))
 }
 
 /// Nothing of this API is for caches, and nothing of it is to be guessed at.

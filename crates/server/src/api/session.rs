@@ -97,8 +97,9 @@ pub(super) async fn login(
 ))]
 pub(super) async fn logout(
     State(state): State<ApiState>,
-    caller: Caller,
+    mut caller: Caller,
 ) -> Result<Json<MessageReply>, ApiError> {
+    caller.release();
     state.services.logout(&caller.principal).await?;
     Ok(Json(MessageReply {
         message: "signed out".to_owned(),

@@ -40,6 +40,7 @@ pub(super) async fn create_session(
     AppPath(user): AppPath<String>,
 ) -> Result<(StatusCode, Json<KeyReply>), ApiError> {
     let token = state.services.create_session(&caller.principal, &user).await?;
+    caller.still()?;
     Ok((
         StatusCode::CREATED,
         Json(KeyReply {
@@ -111,6 +112,7 @@ pub(super) async fn create(
         .services
         .create_token(&caller.principal, &user, request)
         .await?;
+    caller.still()?;
     Ok((
         StatusCode::CREATED,
         Json(KeyReply {
@@ -172,10 +174,12 @@ pub(super) async fn show(
     responses((status = 204), (status = 404, body = ErrorReply)))]
 pub(super) async fn remove(
     State(state): State<ApiState>,
-    caller: Caller,
+    mut caller: Caller,
     AppPath((_user, id)): AppPath<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
+    caller.release_if_own(&id);
     state.services.remove_token(&caller.principal, &id).await?;
+    caller.still()?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -185,9 +189,11 @@ pub(super) async fn remove(
     responses((status = 204), (status = 404, body = ErrorReply)))]
 pub(super) async fn expire(
     State(state): State<ApiState>,
-    caller: Caller,
+    mut caller: Caller,
     AppPath((_user, id)): AppPath<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
+    caller.release_if_own(&id);
     state.services.expire_token(&caller.principal, &id).await?;
+    caller.still()?;
     Ok(StatusCode::NO_CONTENT)
 }

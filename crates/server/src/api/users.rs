@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{AppJson, AppPath, AppQuery, Caller};
 use super::{ApiError, ApiState};
+use crate::service::error::ServiceError;
 use crate::service::users::UserRequest;
 
 /// The most users that one call lists, and how many it lists unless asked.
@@ -104,6 +105,12 @@ pub(super) async fn create(
     caller: Caller,
     AppJson(body): AppJson<CreateUserRequest>,
 ) -> Result<(StatusCode, Json<User>), ApiError> {
+    if body.user_status == Some(UserStatus::Suspended) {
+        return Err(ApiError::field(
+            "user_status",
+            "a new user is active; suspend it afterwards",
+        ));
+    }
     let is_service_account = body.is_service_account.unwrap_or(false);
     let request = UserRequest {
         username: body.username,
@@ -116,9 +123,9 @@ pub(super) async fn create(
         roles: body.roles.unwrap_or_default(),
         is_service_account,
         without_password: body.login_type == Some(UserLoginType::None),
-        is_suspended: body.user_status == Some(UserStatus::Suspended),
     };
     let user = state.services.create_user(&caller.principal, request).await?;
+    caller.still()?;
     Ok((StatusCode::CREATED, Json(User::from(&user))))
 }
 
@@ -165,6 +172,7 @@ pub(super) async fn delete(
     AppPath(user): AppPath<String>,
 ) -> Result<Json<MessageReply>, ApiError> {
     let tokens = state.services.delete_user(&caller.principal, &user).await?;
+    caller.still()?;
     Ok(Json(MessageReply {
         message: format!("the user was deleted, with {tokens} tokens and sessions"),
     }))
@@ -186,6 +194,7 @@ pub(super) async fn set_profile(
         .services
         .set_profile(&caller.principal, &user, body.username, body.name)
         .await?;
+    caller.still()?;
     Ok(Json(User::from(&user)))
 }
 
@@ -204,6 +213,7 @@ pub(super) async fn suspend(
         .services
         .set_status(&caller.principal, &user, gateway_core::UserStatus::Suspended)
         .await?;
+    caller.still()?;
     Ok(Json(User::from(&user)))
 }
 
@@ -222,6 +232,7 @@ pub(super) async fn activate(
         .services
         .set_status(&caller.principal, &user, gateway_core::UserStatus::Active)
         .await?;
+    caller.still()?;
     Ok(Json(User::from(&user)))
 }
 
@@ -233,10 +244,12 @@ pub(super) async fn activate(
     ))]
 pub(super) async fn set_password(
     State(state): State<ApiState>,
-    caller: Caller,
+    mut caller: Caller,
     AppPath(user): AppPath<String>,
     AppJson(body): AppJson<PasswordRequest>,
 ) -> Result<StatusCode, ApiError> {
+    // It may well take away the right that it is made with.
+    caller.release();
     let old = body.old_password.map(gateway_api_types::SecretText::into_secret);
     let new = body.password.into_secret();
     state
@@ -275,6 +288,7 @@ pub(super) async fn set_roles(
         .services
         .set_roles(&caller.principal, &user, &body.roles)
         .await?;
+    caller.still()?;
     Ok(Json(User::from(&user)))
 }
 
@@ -293,6 +307,9 @@ pub(super) async fn login_type(
     AppPath(user): AppPath<String>,
 ) -> Result<Json<LoginTypeReply>, ApiError> {
     let user = state.services.find_user(&caller.principal, &user).await?;
+    if user.id != caller.principal.user_id {
+        return Err(ServiceError::Forbidden("only one's own can be asked for".to_owned()).into());
+    }
     caller.still()?;
     Ok(Json(LoginTypeReply {
         login_type: User::from(&user).login_type,

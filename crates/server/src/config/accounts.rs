@@ -73,11 +73,11 @@ pub struct AccountConfig {
     pub session_duration: Lifetime,
     /// Whether the expiry of a session moves while it is used.
     pub refresh_sessions: bool,
-    /// For whom none is asked; see [`Self::default_token_lifetime`].
-    default_token_lifetime: Lifetime,
-    /// Of users who are not owners.
+    /// Of API tokens for which none is asked. May be above a ceiling, which then holds.
+    pub default_token_lifetime: Lifetime,
+    /// The ceiling of users who are not owners.
     pub max_token_lifetime: Lifetime,
-    /// Of owners.
+    /// The ceiling of owners.
     pub max_admin_token_lifetime: Lifetime,
     /// How long expired tokens are kept; none: for ever.
     pub expired_token_retention: Option<Lifetime>,
@@ -122,20 +122,6 @@ impl AccountConfig {
             expired_token_retention: retention?,
             first_user_code: first_user_code?,
         })
-    }
-
-    /// The longest lifetime of a token for such a user.
-    pub fn max_lifetime(&self, is_owner: bool) -> Lifetime {
-        if is_owner {
-            self.max_admin_token_lifetime
-        } else {
-            self.max_token_lifetime
-        }
-    }
-
-    /// The lifetime of a token for such a user when none is asked for. Never above [`Self::max_lifetime`].
-    pub fn default_token_lifetime(&self, is_owner: bool) -> Lifetime {
-        self.default_token_lifetime.min(self.max_lifetime(is_owner))
     }
 }
 

@@ -132,7 +132,11 @@ fn read_proxy(reader: &mut Reader<'_>, variables: [&str; 2]) -> Read<Option<Stri
     let Some((variable, value)) = first_given(reader.environment, variables) else {
         return Ok(None);
     };
-    let whole = if value.contains("://") { value.clone() } else { format!("http://{value}") };
+    let whole = if value.contains("://") {
+        value.clone()
+    } else {
+        format!("http://{value}")
+    };
     match whole.parse::<Url>() {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(value)),
         _ => Err(reader.note(format!(

@@ -52,7 +52,9 @@ impl DatabaseConfig {
             Ok(target) => Ok((url, target)),
             Err(error) => Err(error.to_string()),
         });
-        let any = reader.secret(&DATABASE_URL, |url| Target::parse(&url).map(|target| (url, target)));
+        let any = reader.secret(&DATABASE_URL, |url| {
+            Target::parse(&url).map(|target| (url, target))
+        });
         let max_connections = reader.value(&POSTGRES_CONN_MAX_OPEN, |text| match text.parse() {
             Ok(count @ 1..=1000) => Ok(count),
             _ => Err("write a number from 1 to 1000"),

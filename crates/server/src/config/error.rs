@@ -21,8 +21,12 @@ const SHOWN: usize = 120;
 // === impl ConfigError ===
 
 impl ConfigError {
+    /// Whatever was quoted on the way here, each fault becomes one line and shows no gateway token.
     pub(super) fn new(faults: Vec<String>) -> Self {
-        Self { faults }
+        let clean = |fault: String| gateway_core::token::redact(&fault).replace(char::is_control, " ");
+        Self {
+            faults: faults.into_iter().map(clean).collect(),
+        }
     }
 
     /// One line each: which option, what it was, and what to do about it.

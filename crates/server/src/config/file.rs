@@ -109,9 +109,13 @@ fn read(path: &Path) -> io::Result<(Secret, bool)> {
     Ok((text, is_private))
 }
 
+/// Every right of the group and of all others.
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
+
 #[cfg(unix)]
 fn is_private(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 == 0
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & OTHERS == 0
 }
 
 #[cfg(not(unix))]
@@ -127,7 +131,9 @@ fn collect(key: &Value, prefix: &str, value: Value, found: &mut Vec<(String, Str
     };
     let name = written.replace('_', "-");
     if prefix.is_empty()
-        && let Some(section) = FLAG_PREFIXES.iter().find(|known| known.trim_end_matches('-') == name)
+        && let Some(section) = FLAG_PREFIXES
+            .iter()
+            .find(|known| known.trim_end_matches('-') == name)
     {
         if let Value::Mapping(inner) = value {
             for (key, value) in inner {

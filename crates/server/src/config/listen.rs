@@ -1,6 +1,5 @@
 //! Where the server listens, what it is called, whom it believes, and how long it takes to stop.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,7 +103,11 @@ pub struct ListenConfig {
 impl ListenConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let http = reader.value(&HTTP_ADDRESS, |text| {
-            if text.is_empty() { Ok(None) } else { parse_address(text).map(Some) }
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                parse_address(text).map(Some)
+            }
         });
         let access_url = reader.optional(&ACCESS_URL, urls::parse_access_url);
         let tls = read_tls(reader);
@@ -152,16 +155,12 @@ fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "write an IP address with a port, for example 127.0.0.1:3000 or [::1]:3000")
 }
 
-fn parse_path(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(PathBuf::from(text))
-}
-
 fn read_tls(reader: &mut Reader<'_>) -> Read<Option<TlsListen>> {
     let enabled = reader.switch(&TLS_ENABLE);
     let address = reader.value(&TLS_ADDRESS, parse_address);
     let min_version = reader.value(&TLS_MIN_VERSION, tls::parse_min_version);
-    let cert_file = reader.optional(&TLS_CERT_FILE, parse_path);
-    let key_file = reader.optional(&TLS_KEY_FILE, parse_path);
+    let cert_file = reader.optional(&TLS_CERT_FILE, str::parse::<PathBuf>);
+    let key_file = reader.optional(&TLS_KEY_FILE, str::parse::<PathBuf>);
     if !enabled? {
         if matches!(&cert_file, Ok(Some(_))) || matches!(&key_file, Ok(Some(_))) {
             reader.warn(

@@ -1,8 +1,11 @@
 //! What is logged, and where to.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Read;
 use super::names;
@@ -57,14 +60,9 @@ pub enum LogTarget {
 
 impl LogConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
-        let human = reader.value(&LOG_HUMAN, parse_target);
-        let json = reader.value(&LOG_JSON, parse_target);
-        let filter = reader.value(&LOG_FILTER, |text| match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(format!(
-                "not a filter ({error}); write for example info or info,gateway_relay=debug"
-            )),
-        });
+        let human = reader.value(&LOG_HUMAN, |text| Ok::<_, Infallible>(target(text)));
+        let json = reader.value(&LOG_JSON, |text| Ok::<_, Infallible>(target(text)));
+        let filter = reader.value(&LOG_FILTER, check_filter);
         let (human, json) = (human?, json?);
         if let (Some(LogTarget::File(one)), Some(LogTarget::File(other))) = (&human, &json)
             && one == other
@@ -85,11 +83,29 @@ impl LogConfig {
     }
 }
 
-fn parse_target(text: &str) -> Result<Option<LogTarget>, std::convert::Infallible> {
-    Ok(match text {
+/// A filter that says what it seems to say. A bare word that is no level would be taken for a module, and silence
+/// all others: most likely it is a misspelt level.
+fn check_filter(text: &str) -> Result<String, String> {
+    const EXAMPLE: &str = "write for example info or info,gateway_relay=debug";
+    let mut directives = text.split(',').filter(|directive| !directive.is_empty());
+    let unclear = directives.find(|directive| match directive.split_once('=') {
+        Some((_, level)) => level.is_empty(),
+        None => LevelFilter::from_str(directive).is_err(),
+    });
+    if let Some(unclear) = unclear {
+        return Err(format!("{unclear:?} is not a level of logging; {EXAMPLE}"));
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("not a filter ({error}); {EXAMPLE}")),
+    }
+}
+
+fn target(text: &str) -> Option<LogTarget> {
+    match text {
         "" => None,
         "/dev/stderr" => Some(LogTarget::Stderr),
         "/dev/stdout" => Some(LogTarget::Stdout),
         path => Some(LogTarget::File(PathBuf::from(path))),
-    })
+    }
 }

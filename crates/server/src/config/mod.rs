@@ -6,7 +6,7 @@
 //! parse, explain and complete them, but every value stays text until it is read here: an option can come from four
 //! places, in several spellings, and a fault in one must not hide the faults in others.
 //!
-//! A new option is a [`names`] constant, a `ServerOption` in its section, and a field.
+//! A new option is a constant in `names`, a `ServerOption` in its section, and a field.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -176,7 +176,10 @@ impl ServerArgs {
 impl clap::Args for ServerArgs {
     fn augment_args(command: Command) -> Command {
         SECTIONS.iter().fold(command, |command, section| {
-            let args = section.options.iter().flat_map(|option| option.args(section.heading));
+            let args = section
+                .options
+                .iter()
+                .flat_map(|option| option.args(section.heading));
             command.args(args)
         })
     }

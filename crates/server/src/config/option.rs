@@ -60,12 +60,7 @@ impl ServerOption {
         option
     }
 
-    pub(super) const fn secret(
-        name: Name,
-        file: Name,
-        value_name: &'static str,
-        help: &'static str,
-    ) -> Self {
+    pub(super) const fn secret(name: Name, file: Name, value_name: &'static str, help: &'static str) -> Self {
         let mut option = Self::text(name, value_name, help);
         option.kind = Kind::Secret;
         option.file = Some(file);
@@ -108,7 +103,10 @@ impl ServerOption {
             own = own.default_value(default);
         }
         if self.kind == Kind::Switch {
-            own = own.num_args(0..=1).require_equals(true).default_missing_value("true");
+            own = own
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true");
         }
         let file = self.file.map(|name| {
             arg(name, heading)

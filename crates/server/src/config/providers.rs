@@ -147,7 +147,12 @@ fn read_numbered(reader: &mut Reader<'_>) -> Read<Vec<Numbered>> {
     let indices: BTreeSet<u32> = reader
         .environment
         .names()
-        .filter(|name| reader.environment.get(name).is_some_and(|value| !value.is_empty()))
+        .filter(|name| {
+            reader
+                .environment
+                .get(name)
+                .is_some_and(|value| !value.is_empty())
+        })
         .filter_map(|name| parse_variable(name).map(|(index, _)| index))
         .collect();
     let mut faulty = false;
@@ -229,7 +234,10 @@ fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Secret>> {
     let (origin, key) = match (own?, file?) {
         (None, None) => return Ok(None),
         (Some(own), Some(file)) => {
-            let text = format!("{} and {} are both given; take one out", own.variable, file.variable);
+            let text = format!(
+                "{} and {} are both given; take one out",
+                own.variable, file.variable
+            );
             return Err(reader.note(text));
         }
         (Some(own), None) => (own.variable, own.value),
@@ -237,7 +245,10 @@ fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Secret>> {
             Ok(key) => (file.variable, key),
             Err(error) => {
                 let path = quoted(file.value.expose());
-                return Err(reader.note(format!("{} is {path}, which cannot be read: {error}", file.variable)));
+                return Err(reader.note(format!(
+                    "{} is {path}, which cannot be read: {error}",
+                    file.variable
+                )));
             }
         },
     };
@@ -279,7 +290,11 @@ fn field(reader: &mut Reader<'_>, index: u32, field: &str) -> Read<Option<Given>
     let mut found: Option<Given> = None;
     for prefix in VARIABLE_PREFIXES {
         let variable = format!("{prefix}{PROVIDER}{index}_{field}");
-        let Some(value) = reader.environment.get(&variable).filter(|value| !value.is_empty()) else {
+        let Some(value) = reader
+            .environment
+            .get(&variable)
+            .filter(|value| !value.is_empty())
+        else {
             continue;
         };
         let Some(value) = value.to_str().map(Secret::new) else {

@@ -165,7 +165,11 @@ impl<'a> Reader<'a> {
     fn bad_value(&mut self, option: &ServerOption, found: &Found, text: &str) -> Faulty {
         let Name { flag, variable } = option.name;
         let is_obvious = found.origin == format!("--{flag}") || found.origin == variable;
-        let by = if is_obvious { String::new() } else { format!(" (by {})", found.origin) };
+        let by = if is_obvious {
+            String::new()
+        } else {
+            format!(" (by {})", found.origin)
+        };
         if option.is_secret() {
             return self.fault(option, &format!("cannot be used{by}: {text}"));
         }
@@ -183,7 +187,10 @@ impl<'a> Reader<'a> {
             };
             match (own, file) {
                 (Some(own), Some(file)) => {
-                    let text = format!("is given twice, by {} and {}; take one out", own.origin, file.origin);
+                    let text = format!(
+                        "is given twice, by {} and {}; take one out",
+                        own.origin, file.origin
+                    );
                     return Err(self.fault(option, &text));
                 }
                 (Some(own), None) => return Ok(Some(own)),
@@ -195,13 +202,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What one place says, if all spellings there say the same.
-    fn agreed(
-        &mut self,
-        option: &ServerOption,
-        name: Name,
-        place: Place,
-    ) -> Read<Option<Found>> {
-        let kind = if name == option.name { option.kind } else { Kind::Text };
+    fn agreed(&mut self, option: &ServerOption, name: Name, place: Place) -> Read<Option<Found>> {
+        let kind = if name == option.name {
+            option.kind
+        } else {
+            Kind::Text
+        };
         let mut agreed: Option<Found> = None;
         for (origin, value) in self.values(place, name) {
             let Ok(text) = value.into_string() else {
@@ -212,7 +218,10 @@ impl<'a> Reader<'a> {
                 if place == Place::Variables {
                     continue;
                 }
-                return Err(self.fault(option, &format!("is empty in {origin}; give it a value or take it out")));
+                return Err(self.fault(
+                    option,
+                    &format!("is empty in {origin}; give it a value or take it out"),
+                ));
             }
             match &agreed {
                 Some(first) if !same(kind, &first.text, &text) => {
@@ -300,7 +309,10 @@ pub(super) fn read_secret_file(path: &Path) -> io::Result<Secret> {
         return Err(io::Error::other("the file is larger than 64 KiB"));
     }
     let line = content.strip_suffix('\n').unwrap_or(content);
-    let line = line.strip_suffix('\r').filter(|_| line.len() < content.len()).unwrap_or(line);
+    let line = line
+        .strip_suffix('\r')
+        .filter(|_| line.len() < content.len())
+        .unwrap_or(line);
     if line.is_empty() {
         return Err(io::Error::other("the file is empty"));
     }

@@ -35,8 +35,9 @@ pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
 }
 
 pub(super) fn parse_header(text: &str) -> Result<HeaderName, String> {
-    text.parse()
-        .map_err(|_| "write names of headers with commas between them, for example X-Forwarded-For".to_owned())
+    text.parse().map_err(|_| {
+        "write names of headers with commas between them, for example X-Forwarded-For".to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Both end when the shutdown begins to drain; the last uses are written down once more before the store is closed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gateway_core::{Lifetime, Timestamp, TokenId, TokenKind};
@@ -19,15 +20,24 @@ const SWEEP: Duration = Duration::from_mins(10);
 const SWEEP_BATCH: u32 = 500;
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
+/// Tokens about which a fact is remembered between two rounds; beyond that all are looked up again.
+const REMEMBERED: usize = 100_000;
+
 /// Writes down uses until told to stop, and then once more.
 pub(crate) async fn note_uses(services: Services, slides: bool, stop: CancellationToken) {
+    let mut uses = Uses {
+        services,
+        slides,
+        pending: HashMap::new(),
+        look_again: HashMap::new(),
+    };
     loop {
         let is_last = tokio::select! {
             () = stop.cancelled() => true,
             () = tokio::time::sleep(FLUSH) => false,
         };
-        if let Err(error) = flush(&services, slides).await {
-            tracing::warn!(%error, "the last uses of tokens could not be written down");
+        if let Err(error) = uses.flush().await {
+            tracing::warn!(%error, "the last uses of tokens could not be written down; they are kept");
         }
         if is_last {
             return;
@@ -35,55 +45,91 @@ pub(crate) async fn note_uses(services: Services, slides: bool, stop: Cancellati
     }
 }
 
-/// Writes down the uses since the last time. Sessions that are used live on: their expiry moves once less than a
-/// full span less a margin is left, so that it is not written at every use.
-pub(crate) async fn flush(services: &Services, slides: bool) -> Result<(), StoreError> {
-    let uses = services.access.drain_uses();
-    if uses.is_empty() {
-        return Ok(());
-    }
-    let now = services.clock.now();
-    let mut batch = Vec::with_capacity(uses.len());
-    let mut extended = Vec::new();
-    for (id, _, used_at) in uses {
-        let extend_to = if slides {
-            extension(services, id, used_at).await?
-        } else {
-            None
-        };
-        extended.extend(extend_to.map(|_| id));
-        batch.push(TokenUse {
-            id,
-            used_at,
-            extend_to,
-        });
-    }
-    services.store.tokens().note_used(&batch, now).await?;
-    // What is cached still has the old expiry.
-    services.access.forget(&extended);
-    Ok(())
+struct Uses {
+    services: Services,
+    slides: bool,
+    /// Noted and not yet written down.
+    pending: HashMap<TokenId, Timestamp>,
+    /// From when on a token's expiry may have to be moved; for API tokens never.
+    look_again: HashMap<TokenId, Timestamp>,
 }
 
-async fn extension(
-    services: &Services,
-    id: TokenId,
-    used_at: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let Some(record) = services.store.tokens().find(id).await? else {
-        return Ok(None);
-    };
-    if record.kind != TokenKind::Session {
-        return Ok(None);
+// === impl Uses ===
+
+impl Uses {
+    /// Writes down the uses since the last time. Sessions that are used live on: their expiry moves once a margin of
+    /// their span is used up, so that it is not written at every use.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        for (id, _, used_at) in self.services.access.drain_uses() {
+            if self.pending.len() < REMEMBERED || self.pending.contains_key(&id) {
+                self.pending.insert(id, used_at);
+            }
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Vec::with_capacity(self.pending.len());
+        for (id, used_at) in self.pending.clone() {
+            let extend_to = if self.slides {
+                self.extension(id, used_at).await?
+            } else {
+                None
+            };
+            batch.push(TokenUse {
+                id,
+                used_at,
+                extend_to,
+            });
+        }
+        self.services
+            .store
+            .tokens()
+            .note_used(&batch, self.services.clock.now())
+            .await?;
+        self.pending.clear();
+        // What is cached still has the old expiry.
+        let extended: Vec<TokenId> = batch
+            .iter()
+            .filter(|note| note.extend_to.is_some())
+            .map(|note| note.id)
+            .collect();
+        self.services.access.forget(&extended);
+        Ok(())
     }
-    Ok(slide(record.lifetime, record.expires_at, used_at))
+
+    async fn extension(&mut self, id: TokenId, used_at: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        if self.look_again.get(&id).is_some_and(|from| used_at < *from) {
+            return Ok(None);
+        }
+        let Some(record) = self.services.store.tokens().find(id).await? else {
+            return Ok(None);
+        };
+        if self.look_again.len() >= REMEMBERED {
+            self.look_again.clear();
+        }
+        if record.kind != TokenKind::Session {
+            self.look_again.insert(id, Timestamp::MAX);
+            return Ok(None);
+        }
+        let extend_to = slide(record.lifetime, record.expires_at, used_at);
+        let expires_at = extend_to.unwrap_or(record.expires_at);
+        let lifetime = record.lifetime.as_duration();
+        self.look_again
+            .insert(id, expires_at.minus(lifetime).plus(margin(lifetime)));
+        Ok(extend_to)
+    }
 }
 
 /// The new expiry of a session that was used, if it is time to move it.
 fn slide(lifetime: Lifetime, expires_at: Timestamp, used_at: Timestamp) -> Option<Timestamp> {
     let lifetime = lifetime.as_duration();
-    let margin = Duration::from_hours(1).min(lifetime / 10);
     let left = expires_at.since(used_at);
-    (left + margin <= lifetime).then(|| used_at.plus(lifetime))
+    (left + margin(lifetime) <= lifetime).then(|| used_at.plus(lifetime))
+}
+
+/// How much of a session's span is used up before its expiry moves: an hour, and less of short ones.
+fn margin(lifetime: Duration) -> Duration {
+    Duration::from_hours(1).min(lifetime / 10)
 }
 
 /// Removes tokens that expired longer ago than `retention`, in small batches.

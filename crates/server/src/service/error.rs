@@ -94,9 +94,7 @@ impl From<StoreError> for ServiceError {
             StoreError::TooManyTokens { limit } => Self::refused(format!(
                 "a user can have {limit} tokens at most; remove some first"
             )),
-            StoreError::UnstorableText { field, fault } => {
-                Self::field(field.as_str(), format!("{fault:?}").to_lowercase())
-            }
+            StoreError::UnstorableText { field, fault } => Self::field(field.as_str(), fault),
             error @ (StoreError::Timeout { .. } | StoreError::Unavailable { .. }) => {
                 Self::Unavailable(error.into())
             }

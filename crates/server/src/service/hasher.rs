@@ -29,8 +29,20 @@ impl Hasher {
         }
     }
 
-    pub async fn hash(&self, password: Secret) -> Result<String, ServiceError> {
-        self.run(move || password::hash(&password)).await
+    /// Hashes a new password, unless it is too weak for somebody with these names.
+    pub async fn hash_new(
+        &self,
+        password: Secret,
+        names: Vec<String>,
+    ) -> Result<Result<String, password::WeakPassword>, ServiceError> {
+        self.run(move || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            match password::check_strength(&password, &names) {
+                Ok(()) => password::hash(&password).map(Ok),
+                Err(weak) => Ok(Err(weak)),
+            }
+        })
+        .await
     }
 
     /// Without a stored hash the same work is done, and the answer is no.

@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod error;
 pub mod hasher;
+pub mod removals;
 pub mod sessions;
 pub mod setup;
 pub mod tokens;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use attempts::Attempts;
 use error::ServiceError;
 use hasher::Hasher;
+use removals::Removals;
 use setup::Setup;
 
 /// How long things may live.
@@ -45,6 +47,7 @@ pub struct Services {
     pub hasher: Hasher,
     pub attempts: Arc<Attempts>,
     pub setup: Arc<Setup>,
+    pub removals: Removals,
     pub tasks: TaskTracker,
 }
 
@@ -60,16 +63,34 @@ pub enum Revoked {
 
 impl Services {
     /// Runs a write to its end and then cuts what it took away, also when the caller goes away meanwhile: a removal
-    /// that is committed must not stay without its cut.
+    /// that is committed must not stay without its cut. `at_stake` is what the write may take away. It is cut, too, if
+    /// the write finds it gone already, since somebody else may still be cutting, and if the database does not say
+    /// whether the write has happened; then once more when it can no longer happen.
     pub(crate) async fn commit<T: Send + 'static>(
         &self,
+        at_stake: Revoked,
         write: impl Future<Output = Result<(T, Revoked), ServiceError>> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let access = Arc::clone(&self.access);
+        let (access, tasks) = (Arc::clone(&self.access), self.tasks.clone());
         let task = self.tasks.spawn(async move {
-            let (value, revoked) = write.await?;
-            revoke(&access, &revoked).await;
-            Ok(value)
+            match write.await {
+                Ok((value, revoked)) => {
+                    revoke(&access, &revoked).await;
+                    Ok(value)
+                }
+                Err(error) => {
+                    if matches!(error, ServiceError::NotFound(_) | ServiceError::Unavailable(_)) {
+                        revoke(&access, &at_stake).await;
+                    }
+                    if matches!(error, ServiceError::Unavailable(_)) && at_stake != Revoked::Nothing {
+                        tasks.spawn(async move {
+                            tokio::time::sleep(2 * gateway_store::OPERATION_TIMEOUT).await;
+                            revoke(&access, &at_stake).await;
+                        });
+                    }
+                    Err(error)
+                }
+            }
         });
         task.await.map_err(ServiceError::internal)?
     }

@@ -88,11 +88,10 @@ impl Services {
             Secret::new("not a password")
         };
         if !self.hasher.verify(given, stored.clone()).await? {
-            self.attempts.failed(email);
             return Err(refused());
         }
         let (user, _) = found.ok_or_else(refused)?;
-        self.attempts.succeeded(email);
+        self.attempts.succeeded(from, email);
         if user.status != UserStatus::Active {
             return Err(ServiceError::Unauthenticated(
                 "this account is suspended; ask an administrator to activate it".to_owned(),
@@ -115,11 +114,17 @@ impl Services {
     pub async fn logout(&self, caller: &Principal) -> Result<(), ServiceError> {
         let (store, id, now) = (self.store.clone(), caller.token_id, self.clock.now());
         let author = author(caller, None);
-        self.commit(async move {
-            store.tokens().remove(&author, id, now).await?;
-            Ok(((), Revoked::Tokens(vec![id])))
-        })
-        .await
+        let outcome = self
+            .commit(Revoked::Tokens(vec![id]), async move {
+                store.tokens().remove(&author, id, now).await?;
+                Ok(((), Revoked::Tokens(vec![id])))
+            })
+            .await;
+        if matches!(outcome, Err(ServiceError::Unauthenticated(_))) {
+            // Somebody else has removed it a moment ago and may still be cutting.
+            self.access.revoke_tokens(&[id]).await;
+        }
+        outcome
     }
 
     /// Checks a new password and hashes it.
@@ -129,9 +134,14 @@ impl Services {
         username: &str,
         email: Option<&str>,
     ) -> Result<String, ServiceError> {
-        let names: Vec<&str> = std::iter::once(username).chain(email).collect();
-        password::check_strength(new, &names).map_err(|weak| ServiceError::field("password", weak))?;
-        self.hasher.hash(new.clone()).await
+        let names = std::iter::once(username)
+            .chain(email)
+            .map(str::to_owned)
+            .collect();
+        self.hasher
+            .hash_new(new.clone(), names)
+            .await?
+            .map_err(|weak| ServiceError::field("password", weak))
     }
 
     /// `verified` is the password hash that the sign-in was checked against, if it was by password: if it is another
@@ -158,7 +168,7 @@ impl Services {
             password_hash: verified,
         };
         let store = self.store.clone();
-        self.commit(async move {
+        self.commit(Revoked::Nothing, async move {
             let created = store.tokens().create(&author, new).await?;
             Ok((token, Revoked::Tokens(created.dropped_sessions)))
         })

@@ -1,7 +1,8 @@
 //! Who may make the first user.
 //!
-//! From the server's own machine anybody may. From elsewhere, or through a proxy, the code is needed that the server
-//! printed when it started: on a fresh deployment that is reachable from outside, the first to come must not win.
+//! From the server's own machine anybody may who calls it by a local name. From elsewhere, through a proxy, or by
+//! another name (as a web page does whose name was made to lead here), the code is needed that the server printed when
+//! it started: on a fresh deployment that is reachable from outside, the first to come must not win.
 
 use std::net::IpAddr;
 
@@ -15,6 +16,7 @@ const CODE_LENGTH: usize = 24;
 
 pub struct Setup {
     code: Secret,
+    is_made: bool,
 }
 
 /// How a request for set-up came in.
@@ -24,6 +26,8 @@ pub struct Origin {
     pub peer: Option<IpAddr>,
     /// A proxy in front has left its mark.
     pub is_forwarded: bool,
+    /// The client meant this machine by `localhost` or a loopback address.
+    pub is_local_name: bool,
 }
 
 // === impl Setup ===
@@ -31,19 +35,20 @@ pub struct Origin {
 impl Setup {
     /// With the configured code, or one made now.
     pub fn new(configured: Option<Secret>) -> Self {
+        let is_made = configured.is_none();
         let code = configured
             .unwrap_or_else(|| Secret::new(Alphanumeric.sample_string(&mut rand::rng(), CODE_LENGTH)));
-        Self { code }
+        Self { code, is_made }
     }
 
-    /// For the one line that tells the operator.
-    pub fn code(&self) -> &Secret {
-        &self.code
+    /// The code that was made here, for the one line that tells it to the operator; a configured one is known.
+    pub fn made_code(&self) -> Option<&Secret> {
+        self.is_made.then_some(&self.code)
     }
 
     pub fn check(&self, origin: Origin, code: Option<&str>) -> Result<(), ServiceError> {
-        let is_local =
-            origin.peer.is_some_and(|peer| peer.to_canonical().is_loopback()) && !origin.is_forwarded;
+        let is_loopback = origin.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+        let is_local = is_loopback && origin.is_local_name && !origin.is_forwarded;
         let is_right =
             code.is_some_and(|code| bool::from(code.as_bytes().ct_eq(self.code.expose().as_bytes())));
         if is_local && code.is_none() || is_right {
@@ -65,16 +70,24 @@ mod tests {
     fn the_own_machine_needs_no_code_and_others_do() {
         let setup = Setup::new(Some(Secret::new("right")));
         let check = |peer: Option<&str>, is_forwarded, code| {
+            let peer = peer.map(|peer| peer.parse().unwrap());
             setup
                 .check(
                     Origin {
-                        peer: peer.map(|peer| peer.parse().unwrap()),
+                        peer,
                         is_forwarded,
+                        is_local_name: true,
                     },
                     code,
                 )
                 .is_ok()
         };
+        let named = Origin {
+            peer: "127.0.0.1".parse().ok(),
+            is_forwarded: false,
+            is_local_name: false,
+        };
+        assert!(setup.check(named, None).is_err(), "by another name");
         for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert!(check(Some(local), false, None), "{local}");
             assert!(!check(Some(local), true, None), "{local} through a proxy");
@@ -92,6 +105,8 @@ mod tests {
         ] {
             assert_eq!(check(peer, false, code), allowed);
         }
-        assert_ne!(Setup::new(None).code().expose(), Setup::new(None).code().expose());
+        let made = || Setup::new(None).made_code().map(|code| code.expose().to_owned());
+        assert!(made().is_some() && made() != made());
+        assert!(setup.made_code().is_none());
     }
 }

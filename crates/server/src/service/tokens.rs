@@ -85,7 +85,7 @@ impl Services {
             password_hash: None,
         };
         let (store, author) = (self.store.clone(), author(caller, needs));
-        self.commit(async move {
+        self.commit(Revoked::Nothing, async move {
             store.tokens().create(&author, new).await?;
             Ok((token, Revoked::Nothing))
         })
@@ -117,6 +117,10 @@ impl Services {
         listing: TokenListing,
     ) -> Result<Vec<TokenWithOwner>, ServiceError> {
         let user = self.user(caller, target, Permission::ReadTokens).await?;
+        let limit = listing.limit.unwrap_or(PAGE);
+        if !(1..=PAGE).contains(&limit) {
+            return Err(ServiceError::field("limit", format!("must be 1 to {PAGE}")));
+        }
         let everybody = listing.all && caller.roles.allow(Permission::ReadTokens);
         let filter = TokenFilter {
             user: (!everybody).then_some(user.id),
@@ -124,7 +128,7 @@ impl Services {
             include_expired: listing.include_expired,
             now: self.clock.now(),
             after: listing.after,
-            limit: listing.limit.unwrap_or(PAGE).clamp(1, PAGE),
+            limit,
         };
         Ok(self.store.tokens().list(filter).await?)
     }
@@ -158,7 +162,7 @@ impl Services {
         let needs = (record.user_id != caller.user_id).then_some(Permission::ManageTokens);
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
         let was_there = self
-            .commit(async move {
+            .commit(Revoked::Tokens(vec![id]), async move {
                 let was_there = store.tokens().remove(&author, id, now).await?;
                 Ok((was_there, Revoked::Tokens(vec![id])))
             })
@@ -178,7 +182,7 @@ impl Services {
         };
         let needs = (record.user_id != caller.user_id).then_some(Permission::ManageTokens);
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
-        self.commit(async move {
+        self.commit(Revoked::Tokens(vec![id]), async move {
             store.tokens().expire(&author, id, now).await?;
             Ok(((), Revoked::Tokens(vec![id])))
         })

@@ -1,7 +1,9 @@
 //! Users and service accounts: making, showing, changing, removing.
 
-use gateway_core::{Permission, Principal, Role, Roles, Secret, User, UserId, UserStatus};
-use gateway_store::{NewUser, UserFilter, UserPage};
+use std::sync::Arc;
+
+use gateway_core::{Permission, Principal, Role, Roles, Secret, TokenId, User, UserId, UserStatus};
+use gateway_store::{NewUser, TokenFilter, UserFilter, UserPage};
 
 use super::error::ServiceError;
 use super::sessions::check_names;
@@ -17,7 +19,6 @@ pub struct UserRequest {
     pub is_service_account: bool,
     /// The user cannot sign in with a password.
     pub without_password: bool,
-    pub is_suspended: bool,
 }
 
 // === impl Services ===
@@ -53,14 +54,8 @@ impl Services {
             password_hash,
         };
         let (store, author, now) = (self.store.clone(), author(caller, Some(needs)), self.clock.now());
-        self.commit(async move {
-            let mut user = store.users().create(&author, new, now).await?;
-            if request.is_suspended {
-                user = store
-                    .users()
-                    .set_status(&author, user.id, UserStatus::Suspended, now)
-                    .await?;
-            }
+        self.commit(Revoked::Nothing, async move {
+            let user = store.users().create(&author, new, now).await?;
             Ok((user, Revoked::Nothing))
         })
         .await
@@ -111,11 +106,29 @@ impl Services {
         let name = name.unwrap_or_else(|| user.name.clone());
         check_names(&username, None, &name)?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
-        self.commit(async move {
+        let access = Arc::clone(&self.access);
+        self.commit(Revoked::Nothing, async move {
             let user = store
                 .users()
                 .set_profile(&author, user.id, &username, &name, now)
                 .await?;
+            // What is cached of the user's tokens still has the old name.
+            let tokens = TokenFilter {
+                user: Some(user.id),
+                kind: None,
+                include_expired: false,
+                now,
+                after: None,
+                limit: 0,
+            };
+            let tokens: Vec<TokenId> = store
+                .tokens()
+                .list(tokens)
+                .await?
+                .iter()
+                .map(|token| token.record.id)
+                .collect();
+            access.forget(&tokens);
             Ok((user, Revoked::Nothing))
         })
         .await
@@ -127,19 +140,19 @@ impl Services {
         target: &str,
         status: UserStatus,
     ) -> Result<User, ServiceError> {
-        let user = self.manageable(caller, target).await?;
+        let user = self.manageable(caller, target, Permission::ManageUsers).await?;
         if user.id == caller.user_id {
             return Err(ServiceError::refused("you cannot suspend or activate yourself"));
         }
         let needs = needs_for(caller, &user)?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
-        self.commit(async move {
+        let revoked = if status == UserStatus::Suspended {
+            Revoked::User(user.id)
+        } else {
+            Revoked::Nothing
+        };
+        self.commit(revoked.clone(), async move {
             let user = store.users().set_status(&author, user.id, status, now).await?;
-            let revoked = if status == UserStatus::Suspended {
-                Revoked::User(user.id)
-            } else {
-                Revoked::Nothing
-            };
             Ok((user, revoked))
         })
         .await
@@ -151,15 +164,14 @@ impl Services {
         target: &str,
         roles: &[String],
     ) -> Result<User, ServiceError> {
-        require(caller, Permission::ManageRoles)?;
+        let user = self.manageable(caller, target, Permission::ManageRoles).await?;
         let roles = parse_roles(roles)?;
-        let user = self.manageable(caller, target).await?;
         if user.id == caller.user_id {
             return Err(ServiceError::refused("you cannot change your own roles"));
         }
         let author = author(caller, Some(Permission::ManageRoles));
         let (store, now) = (self.store.clone(), self.clock.now());
-        self.commit(async move {
+        self.commit(Revoked::User(user.id), async move {
             let user = store.users().set_roles(&author, user.id, &roles, now).await?;
             let id = user.id;
             Ok((user, Revoked::User(id)))
@@ -185,7 +197,9 @@ impl Services {
             .new_password(&new, &user.username, user.email.as_deref())
             .await?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
-        self.commit(async move {
+        let removal = self.removals.begin(user.id, &user.username);
+        let access = Arc::clone(&self.access);
+        self.commit(Revoked::User(user.id), async move {
             let removed = store
                 .users()
                 .set_password(&author, user.id, &hash, keep_api_tokens, now)
@@ -196,7 +210,10 @@ impl Services {
             } else {
                 Revoked::User(user.id)
             };
-            Ok(((), revoked))
+            super::revoke(&access, &revoked).await;
+            // What an earlier call has removed is not in this one's list; it may still be cutting.
+            removal.wait_for_earlier().await;
+            Ok(((), Revoked::Nothing))
         })
         .await
     }
@@ -219,23 +236,19 @@ impl Services {
         self.attempts.begin(None, &account)?;
         let stored = self.store.users().password_hash(user.id).await?;
         if !self.hasher.verify(old, stored).await? {
-            self.attempts.failed(&account);
             return Err(ServiceError::field("old_password", "the old password is wrong"));
         }
+        self.attempts.succeeded(None, &account);
         Ok(())
     }
 
     /// Removes a user and all their tokens. When this returns, whoever removed them, none is accepted any more.
     pub async fn delete_user(&self, caller: &Principal, target: &str) -> Result<u64, ServiceError> {
-        let user = match self.manageable(caller, target).await {
-            Err(ServiceError::NotFound(what)) => {
-                if let Ok(id) = target.parse::<UserId>()
-                    && self.store.users().find(id).await?.is_none()
-                {
-                    // Removed a moment ago by somebody who may still be cutting: wait for the same cut.
-                    self.access.revoke_user(id).await;
-                }
-                return Err(ServiceError::NotFound(what));
+        let user = match self.manageable(caller, target, Permission::ManageUsers).await {
+            Err(error @ ServiceError::NotFound(_)) => {
+                // Removed a moment ago by somebody who may still be cutting: wait for the same cut.
+                self.removals.wait(target).await;
+                return Err(error);
             }
             found => found?,
         };
@@ -244,24 +257,26 @@ impl Services {
         }
         let needs = needs_for(caller, &user)?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
-        let access = std::sync::Arc::clone(&self.access);
-        self.commit(async move {
-            match store.users().delete(&author, user.id, now).await {
-                Ok(deleted) => Ok((deleted.tokens, Revoked::User(user.id))),
-                Err(error @ gateway_store::StoreError::NotFound(_)) => {
-                    access.revoke_user(user.id).await;
-                    Err(error.into())
-                }
-                Err(error) => Err(error.into()),
-            }
+        let removal = self.removals.begin(user.id, &user.username);
+        let access = Arc::clone(&self.access);
+        self.commit(Revoked::User(user.id), async move {
+            let deleted = store.users().delete(&author, user.id, now).await?;
+            super::revoke(&access, &Revoked::User(user.id)).await;
+            drop(removal);
+            Ok((deleted.tokens, Revoked::Nothing))
         })
         .await
     }
 
     /// A user whom the caller may act upon: members asking about others are told that nobody is there.
-    async fn manageable(&self, caller: &Principal, target: &str) -> Result<User, ServiceError> {
+    async fn manageable(
+        &self,
+        caller: &Principal,
+        target: &str,
+        needs: Permission,
+    ) -> Result<User, ServiceError> {
         let user = self.user(caller, target, Permission::ReadUsers).await?;
-        require(caller, Permission::ManageUsers)?;
+        require(caller, needs)?;
         Ok(user)
     }
 }

@@ -2,6 +2,7 @@
 //! like, and that no input is answered with 500.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod bad_input;
 mod document;

@@ -64,7 +64,7 @@ async fn the_table() {
             "PUT",
             "/users/{victim}/roles",
             Some(json!({"roles": ["auditor"]})),
-            [401, 401, 403, 403, 403, 403, 0],
+            [401, 401, 403, 404, 403, 403, 0],
         ),
         (
             "PUT",

@@ -6,15 +6,16 @@ use std::time::Duration;
 use gateway_core::{Lifetime, Secret};
 use gateway_relay::RelayOptions;
 use gateway_relay::listen::Endpoint;
-use gateway_server::service::Lifetimes;
 use gateway_server::config::TrustedProxies;
 use gateway_server::lifecycle::Shutdown;
+use gateway_server::service::Lifetimes;
 use gateway_server::{Parts, serve};
 use gateway_store::{StoreOptions, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const SETUP_CODE: &str = "the-set-up-code";
@@ -72,7 +73,10 @@ impl Server {
             retention: None,
             first_user_code: Some(Secret::new(SETUP_CODE)),
             access_url: "https://gateway.example.com/".to_owned(),
-            trusted_proxies: TrustedProxies { headers: Vec::new(), origins: Vec::new() },
+            trusted_proxies: TrustedProxies {
+                headers: Vec::new(),
+                origins: Vec::new(),
+            },
             relay: RelayOptions::default(),
             shutdown_timeout: Duration::from_secs(1),
         };
@@ -83,7 +87,7 @@ impl Server {
             max_connections: 256,
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let running = tokio::task::spawn(serve(parts, vec![endpoint], shutdown.clone()));
+        let running = TaskTracker::new().spawn(serve(parts, vec![endpoint], shutdown.clone()));
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(30))

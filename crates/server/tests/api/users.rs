@@ -187,9 +187,9 @@ async fn service_accounts_have_neither_address_nor_password() {
         make(json!({"password": PASSWORD})).await.faulty_fields(),
         ["password"]
     );
-    let made = make(json!({})).await.json();
+    let account = make(json!({})).await.json();
     assert_eq!(
-        (made["email"].as_str(), made["login_type"].as_str()),
+        (account["email"].as_str(), account["login_type"].as_str()),
         (Some(""), Some("none"))
     );
     assert_eq!(

@@ -33,7 +33,7 @@ enum Document {
     Cli,
     /// The options of the server, as Markdown.
     Options,
-    /// The REST API, as OpenAPI.
+    /// Description of the REST API, as JSON.
     Openapi,
 }
 

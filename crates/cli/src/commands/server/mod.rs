@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use gateway_server::config::{ConfigError, ServerArgs};
 
 use super::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, one_line};
 
 mod create_admin_user;
 
@@ -44,7 +44,7 @@ impl Server {
             // Its faults are told one a line.
             Err(error) if error.is::<ConfigError>() => Err(error),
             // Why a server has not started is in the last of the causes.
-            Err(error) => Err(anyhow!("{error:#}")),
+            Err(error) => Err(anyhow!(one_line(&error))),
         }
     }
 }

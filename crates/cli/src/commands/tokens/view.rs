@@ -37,7 +37,13 @@ impl View {
         match self.output {
             Format::Json => context.output.json(&[key])?,
             Format::Table if self.column.is_empty() => {
-                context.output.table(TokenColumn::value_variants(), &[key])?;
+                let is_known = |column: &TokenColumn| *column != TokenColumn::Owner || key.username.is_some();
+                let columns: Vec<TokenColumn> = TokenColumn::value_variants()
+                    .iter()
+                    .copied()
+                    .filter(is_known)
+                    .collect();
+                context.output.table(&columns, &[key])?;
             }
             Format::Table => context.output.table(&self.column, &[key])?,
         }
