@@ -1,8 +1,8 @@
 //! Who is in flight with which token, and how to end it.
 //!
 //! A request enters under its token's id *before* the token is verified, and is bound to the user once that is
-//! known; so whoever removes either finds it, at whatever step it is. Cutting has two steps: [`Entry::begin`]
-//! asks the request to end by itself (every frame checks the flag), [`Entry::sever`] takes its connections away.
+//! known; so whoever removes either finds it, at whatever step it is. Cutting has two steps: `Entry::begin`
+//! asks the request to end by itself (every frame checks the flag), `Entry::sever` takes its connections away.
 //! Neither waits for a peer.
 
 use std::collections::{BTreeMap, HashMap};

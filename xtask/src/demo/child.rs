@@ -1,0 +1,105 @@
+//! A child process that never outlives this one, whatever way this one ends short of being killed.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a child may take to end when asked to.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A started program whose output goes to a file.
+pub(super) struct Child {
+    name: String,
+    process: std::process::Child,
+    log: PathBuf,
+}
+
+impl Child {
+    /// Starts a program; its output is kept in the folder.
+    pub(super) fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        // A group of its own, so that Ctrl-C at the terminal reaches this program alone, which then ends it in order.
+        command.process_group(0);
+        let process = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            process,
+            log,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it has printed.
+    pub(super) fn log(&self) -> String {
+        fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Fails if it has ended.
+    pub(super) fn require_running(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self
+            .process
+            .try_wait()
+            .with_context(|| format!("cannot look at {}", self.name))?
+        {
+            bail!("{} ended ({status}); it printed:\n{}", self.name, self.log());
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, and fails if it does not do so, or not well.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        match self.end()? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("{} ended with {status}; it printed:\n{}", self.name, self.log()),
+            None => bail!("{} had to be killed; it printed:\n{}", self.name, self.log()),
+        }
+    }
+
+    fn end(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        if let Some(status) = self.process.try_wait()? {
+            return Ok(Some(status));
+        }
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).context("a process id out of range")?);
+        // It can only be gone already, which the wait below finds out.
+        let _ = kill(pid, Signal::SIGTERM);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(Some(status));
+            }
+            thread::sleep(LOOK);
+        }
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(None)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(Some(_)))
+            && let Err(error) = self.end()
+        {
+            eprintln!("note: {} may still run: {error:#}", self.name);
+        }
+    }
+}
