@@ -13,3 +13,4 @@ mod journey;
 mod lifecycle;
 mod revocation;
 mod support;
+mod upstream;

@@ -225,7 +225,11 @@ pub(crate) async fn stdout_of(command: &mut Command) -> String {
 impl Gateway {
     /// A gateway with its owner, `admin`.
     pub(crate) async fn with_owner(engine: Engine, settings: &[(&str, &str)]) -> (Self, Token) {
-        let gateway = Site::new(engine).await.start(settings).await;
+        Self::set_up(Site::new(engine).await.start(settings).await).await
+    }
+
+    /// Makes the owner of a gateway that has none.
+    pub(crate) async fn set_up(gateway: Self) -> (Self, Token) {
         let body = json!({"email": "admin@example.com", "username": "admin", "password": PASSWORD});
         let (status, _) = gateway
             .call("POST", "/api/v2/users/first", None, Some(body))

@@ -13,6 +13,4 @@ pub struct ProviderConfig {
     pub base_url: Url,
     /// The organisation's key; without one only callers with a credential of their own are served.
     pub key: Option<Secret>,
-    /// Whether streamed Chat Completions are asked for their usage. Always so for kind `openai`.
-    pub inject_usage: bool,
 }

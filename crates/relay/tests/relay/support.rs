@@ -308,7 +308,6 @@ impl World {
             kind,
             base_url: format!("{base}{path}").parse().unwrap(),
             key: key.map(Secret::new),
-            inject_usage: false,
         };
         let relay = Relay::new(
             RelayOptions {

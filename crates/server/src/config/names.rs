@@ -90,14 +90,12 @@ pub(super) const PROVIDER_NAME: &str = "NAME";
 pub(super) const PROVIDER_KEY: &str = "KEY";
 pub(super) const PROVIDER_KEY_FILE: &str = "KEY_FILE";
 pub(super) const PROVIDER_BASE_URL: &str = "BASE_URL";
-pub(super) const PROVIDER_INJECT_USAGE: &str = "INJECT_USAGE";
-pub(super) const PROVIDER_FIELDS: [&str; 6] = [
+pub(super) const PROVIDER_FIELDS: [&str; 5] = [
     PROVIDER_TYPE,
     PROVIDER_NAME,
     PROVIDER_KEY,
     PROVIDER_KEY_FILE,
     PROVIDER_BASE_URL,
-    PROVIDER_INJECT_USAGE,
 ];
 
 /// The variables that name the proxies towards providers, in the order in which they are looked at.

@@ -10,11 +10,11 @@ use url::Url;
 
 use super::error::{Faulty, Read, quoted};
 use super::names::{
-    PROVIDER, PROVIDER_BASE_URL, PROVIDER_FIELDS, PROVIDER_INJECT_USAGE, PROVIDER_KEY, PROVIDER_KEY_FILE,
-    PROVIDER_NAME, PROVIDER_TYPE, VARIABLE_PREFIXES,
+    PROVIDER, PROVIDER_BASE_URL, PROVIDER_FIELDS, PROVIDER_KEY, PROVIDER_KEY_FILE, PROVIDER_NAME,
+    PROVIDER_TYPE, VARIABLE_PREFIXES,
 };
 use super::option::ServerOption;
-use super::reader::{Reader, parse_switch, read_secret_file};
+use super::reader::{Reader, read_secret_file};
 use super::urls::{is_loopback, parse_base_url};
 
 /// A provider that is there without being asked for; its name is that of its kind.
@@ -138,7 +138,6 @@ fn read_built_in(reader: &mut Reader<'_>, built_in: &BuiltIn) -> Read<(ProviderC
         kind: built_in.kind,
         base_url,
         key,
-        inject_usage: built_in.kind == ProviderKind::OpenAi,
     };
     Ok((provider, is_configured))
 }
@@ -204,17 +203,11 @@ fn read_instance(reader: &mut Reader<'_>, index: u32) -> Read<ProviderConfig> {
         Ok(None) => kind.and_then(|kind| default_base_url(reader, index, kind)),
         Err(faulty) => Err(faulty),
     };
-    let inject_usage = match field(reader, index, PROVIDER_INJECT_USAGE) {
-        Ok(Some(given)) => kind.and_then(|kind| read_inject_usage(reader, &given, kind)),
-        Ok(None) => kind.map(|kind| kind == ProviderKind::OpenAi),
-        Err(faulty) => Err(faulty),
-    };
     Ok(ProviderConfig {
         name: name?,
         kind: kind?,
         base_url: base_url?,
         key: key?,
-        inject_usage: inject_usage?,
     })
 }
 
@@ -256,22 +249,6 @@ fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Secret>> {
         Ok(key) => Ok(Some(key)),
         Err(text) => Err(reader.note(format!("{origin} cannot be used: {text}"))),
     }
-}
-
-fn read_inject_usage(reader: &mut Reader<'_>, given: &Given, kind: ProviderKind) -> Read<bool> {
-    let wanted = parsed(reader, given, parse_switch)?;
-    let fixed = match kind {
-        ProviderKind::OpenAi => true,
-        ProviderKind::Anthropic => false,
-        ProviderKind::OpenAiCompat => return Ok(wanted),
-    };
-    if wanted == fixed {
-        return Ok(wanted);
-    }
-    Err(reader.note(format!(
-        "{} is {wanted}, which a provider of type {kind} does not take; it is for type openai-compat",
-        given.variable
-    )))
 }
 
 /// A provider's key becomes the value of a header. A gateway token is never sent to a provider.

@@ -57,7 +57,6 @@ fn instances_are_added_by_number() {
         (0, "BASE_URL", "https://chatgpt.com/backend-api/codex"),
         (1, "TYPE", "openai-compat"),
         (1, "BASE_URL", "http://127.0.0.1:8000/v1"),
-        (1, "INJECT_USAGE", "true"),
         (1, "KEY", "sk-2"),
         (2, "TYPE", "anthropic"),
         (2, "NAME", "eu"),
@@ -93,13 +92,6 @@ fn instances_are_added_by_number() {
         ]
     );
     let config = setting.config();
-    let inject: Vec<_> = config
-        .aibridge
-        .providers
-        .iter()
-        .map(|provider| provider.inject_usage)
-        .collect();
-    assert_eq!(inject, [false, true, true, true, false]);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
@@ -182,18 +174,10 @@ fn each_fault_of_an_instance_names_its_variable() {
         (with("BASE_URL", "https://o.example/?a"), "BASE_URL", "query"),
         (with("BASE_URL", "https://o.example/#a"), "BASE_URL", "fragment"),
         (with("BASE_URL", "https://u@o.example/"), "BASE_URL", "user name"),
-        (with("INJECT_USAGE", "on"), "INJECT_USAGE", "true or false"),
     ] {
         assert_contains(
             &setting.fault(),
             &[&format!("CODER_AIBRIDGE_PROVIDER_0_{field}"), part],
-        );
-    }
-    for (kind, value) in [("openai", "false"), ("anthropic", "true")] {
-        let setting = numbered(&[(0, "TYPE", kind), (0, "NAME", "x"), (0, "INJECT_USAGE", value)]);
-        assert_contains(
-            &setting.fault(),
-            &["CODER_AIBRIDGE_PROVIDER_0_INJECT_USAGE", kind],
         );
     }
 }
