@@ -3,10 +3,22 @@
 
 use std::io::Read;
 
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 /// More layers than anybody has a reason to send.
 const MAX_LAYERS: usize = 3;
+
+/// More members or frames than anybody has a reason to send. Each costs time, even if it is empty.
+const MAX_PARTS: usize = 4096;
+
+/// The largest window that HTTP allows (RFC 9659). The decoder gives nothing away before its window is full, so this
+/// much is held beside the limit.
+const ZSTD_WINDOW_MAX: u64 = 8 << 20;
+
+/// How much is read from an encoded body at once.
+const BUFFER: usize = 4096;
 
 /// Why a body could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +60,47 @@ pub fn decode_bounded(content_encoding: &str, body: &[u8], limit: usize) -> Resu
 }
 
 fn decode_one(name: &str, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut zstd_decoder = FrameDecoder::new();
+    zstd_decoder.set_max_window_size(ZSTD_WINDOW_MAX);
     match name {
-        "gzip" | "x-gzip" => read_bounded("gzip", MultiGzDecoder::new(body), limit),
+        "gzip" | "x-gzip" => parts("gzip", body, limit, |rest, room| {
+            read_bounded("gzip", &mut GzDecoder::new(rest), room)
+        }),
         "deflate" => deflate(body, limit),
-        "br" => read_bounded("br", brotli::Decompressor::new(body, 4096), limit),
-        "zstd" => zstd(body, limit),
+        "br" => brotli(body, limit),
+        "zstd" => parts("zstd", body, limit, |rest, room| {
+            zstd_frame(&mut zstd_decoder, rest, room)
+        }),
         _ => Err(DecodeError::Unknown(name.chars().take(32).collect())),
     }
+}
+
+/// Members of gzip or frames of zstd, one after another until nothing is left. At least one must be there, and each
+/// whole.
+fn parts(
+    encoding: &'static str,
+    body: &[u8],
+    limit: usize,
+    mut decode_part: impl FnMut(&mut &[u8], usize) -> Result<Vec<u8>, DecodeError>,
+) -> Result<Vec<u8>, DecodeError> {
+    let mut decoded = Vec::new();
+    let mut rest = body;
+    for _ in 0..MAX_PARTS {
+        let part = decode_part(&mut rest, limit - decoded.len()).map_err(|error| match error {
+            // The room that was left is not the limit that was set.
+            DecodeError::TooLarge { .. } => DecodeError::TooLarge { limit },
+            other => other,
+        })?;
+        if decoded.is_empty() {
+            decoded = part;
+        } else {
+            decoded.extend_from_slice(&part);
+        }
+        if rest.is_empty() {
+            return Ok(decoded);
+        }
+    }
+    Err(invalid(encoding, "it has too many parts"))
 }
 
 /// `deflate` means zlib's format, but some senders mean the bare one (RFC 9110, section 8.4.1.2).
@@ -63,43 +109,60 @@ fn deflate(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0);
     let mut rest = body;
     let plain = if is_zlib {
-        read_bounded("deflate", ZlibDecoder::new(&mut rest), limit)
+        read_bounded("deflate", &mut ZlibDecoder::new(&mut rest), limit)
     } else {
-        read_bounded("deflate", DeflateDecoder::new(&mut rest), limit)
+        read_bounded("deflate", &mut DeflateDecoder::new(&mut rest), limit)
     }?;
     if rest.is_empty() {
         Ok(plain)
     } else {
-        Err(trailing("deflate"))
+        Err(invalid("deflate", "something follows the end"))
     }
 }
 
-/// One frame after another, until nothing is left.
-fn zstd(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let invalid = |error: ruzstd::decoding::errors::FrameDecoderError| DecodeError::Invalid {
-        encoding: "zstd",
-        source: std::io::Error::other(error.to_string()),
-    };
-    let mut decoded = Vec::new();
+fn brotli(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut rest = body;
-    while !rest.is_empty() {
-        let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest).map_err(invalid)?;
-        let part = read_bounded("zstd", frame, limit - decoded.len()).map_err(|error| {
-            if matches!(error, DecodeError::TooLarge { .. }) {
-                DecodeError::TooLarge { limit }
-            } else {
-                error
-            }
-        })?;
-        decoded.extend_from_slice(&part);
+    let mut reader = brotli::Decompressor::new(&mut rest, BUFFER);
+    let plain = read_bounded("br", &mut reader, limit)?;
+    // What its buffer still holds it reports only to who reads on behind the end.
+    let held_back = reader.read(&mut [0]);
+    drop(reader);
+    match held_back {
+        Ok(0) if rest.is_empty() => Ok(plain),
+        _ => Err(invalid("br", "something follows the end")),
     }
-    Ok(decoded)
 }
 
-fn read_bounded(encoding: &'static str, reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
+/// One frame, or none where a skippable one stands (RFC 8878, section 3.1.2).
+fn zstd_frame(decoder: &mut FrameDecoder, rest: &mut &[u8], room: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut frame = match StreamingDecoder::new_with_decoder(&mut *rest, &mut *decoder) {
+        Ok(frame) => frame,
+        Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+            *rest = usize::try_from(length)
+                .ok()
+                .and_then(|length| rest.get(length..))
+                .ok_or_else(|| invalid("zstd", "a skippable frame is cut"))?;
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(invalid("zstd", error.to_string())),
+    };
+    let plain = read_bounded("zstd", &mut frame, room)?;
+    let stated = decoder.get_checksum_from_data();
+    if stated.is_some() && stated != decoder.get_calculated_checksum() {
+        return Err(invalid("zstd", "the checksum does not match"));
+    }
+    Ok(plain)
+}
+
+/// Reads to the end, or until `limit` is passed.
+fn read_bounded(
+    encoding: &'static str,
+    reader: &mut impl Read,
+    limit: usize,
+) -> Result<Vec<u8>, DecodeError> {
     let mut decoded = Vec::new();
     reader
-        .take(limit as u64 + 1)
+        .take((limit as u64).saturating_add(1))
         .read_to_end(&mut decoded)
         .map_err(|source| DecodeError::Invalid { encoding, source })?;
     if decoded.len() > limit {
@@ -109,10 +172,10 @@ fn read_bounded(encoding: &'static str, reader: impl Read, limit: usize) -> Resu
     }
 }
 
-fn trailing(encoding: &'static str) -> DecodeError {
+fn invalid(encoding: &'static str, why: impl Into<String>) -> DecodeError {
     DecodeError::Invalid {
         encoding,
-        source: std::io::Error::other("something follows the end"),
+        source: std::io::Error::other(why.into()),
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::route::{Api, Family};
+use crate::sse::BoundaryTracker;
 
 /// What went wrong, as far as a client treats it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +130,22 @@ pub fn error_event(api: Api, kind: ErrorKind, message: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What ends an event that has been begun, so that an [`error_event`] can follow.
+///
+/// An event that is broken off within a line would be taken for whole, and its half of a JSON text would be the error
+/// that the client reports. Clients of Messages ignore events named `ping`, and of two names the later counts; the
+/// other APIs have nothing that every client ignores.
+pub const fn close_event(api: Api, boundary: &BoundaryTracker) -> &'static [u8] {
+    if boundary.at_event_boundary() {
+        return b"";
+    }
+    match api {
+        Api::Messages if boundary.mid_line() => b"\nevent: ping\n\n",
+        // Twice, since the first may only complete a line end that has begun with a carriage return.
+        _ => b"\n\n",
+    }
+}
+
 // Structs rather than values, for the order of fields that the providers have.
 
 #[derive(Serialize)]
@@ -159,7 +176,7 @@ struct OpenAiDetail<'a> {
 #[derive(Serialize)]
 struct ResponsesError<'a> {
     r#type: &'static str,
-    code: &'static str,
+    code: Option<&'static str>,
     message: &'a str,
     param: Option<&'static str>,
     sequence_number: u64,
@@ -191,11 +208,10 @@ impl<'a> OpenAiError<'a> {
 }
 
 impl<'a> ResponsesError<'a> {
-    fn new(kind: ErrorKind, message: &'a str) -> Self {
-        let code = kind.code().unwrap_or("server_error");
+    const fn new(kind: ErrorKind, message: &'a str) -> Self {
         Self {
             r#type: "error",
-            code,
+            code: kind.code(),
             message,
             param: None,
             sequence_number: 0,

@@ -49,14 +49,14 @@ pub struct NotRouted;
 // === impl Api ===
 
 impl Api {
-    pub const fn family(self) -> Family {
+    /// The family that alone has this API; none for the list of models, which each has in its own form.
+    pub const fn family(self) -> Option<Family> {
         match self {
-            Self::Messages | Self::CountTokens => Family::Anthropic,
-            Self::ChatCompletions
-            | Self::Responses
-            | Self::ResponsesObject
-            | Self::Conversations
-            | Self::Models => Family::OpenAi,
+            Self::Messages | Self::CountTokens => Some(Family::Anthropic),
+            Self::ChatCompletions | Self::Responses | Self::ResponsesObject | Self::Conversations => {
+                Some(Family::OpenAi)
+            }
+            Self::Models => None,
         }
     }
 

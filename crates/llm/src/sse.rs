@@ -1,8 +1,8 @@
 //! Server-sent events, decoded from bytes in any chunking (WHATWG HTML, section 9.2.6).
 //!
 //! The decoder looks on while a stream passes; it changes nothing and never holds more than it was allowed to, however
-//! large an event is. What it is fed twice as fast it does not need: see [`BoundaryTracker`] for the one question that
-//! every stream has to answer.
+//! large an event is. Who only has to know whether an event may be added to a stream needs no decoder:
+//! [`BoundaryTracker`] answers that without copying.
 
 /// One dispatched event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct SseDecoder {
     data: Vec<u8>,
     has_data: bool,
     is_cut: bool,
+    /// A line has ended since the last empty one.
+    in_event: bool,
     /// The last byte was a carriage return, so a line feed belongs to it.
     after_cr: bool,
     /// How much of a byte order mark at the very beginning has been seen; none once something else came.
@@ -66,6 +68,7 @@ impl SseDecoder {
             data: Vec::new(),
             has_data: false,
             is_cut: false,
+            in_event: false,
             after_cr: false,
             bom: Some(0),
         }
@@ -88,6 +91,16 @@ impl SseDecoder {
             rest = &rest[end + 1..];
             self.end_line(&mut on_event);
         }
+    }
+
+    /// The bytes so far end between two events, so that another event may be added.
+    pub fn at_event_boundary(&self) -> bool {
+        !self.in_event && !self.mid_line()
+    }
+
+    /// The bytes so far end within a line.
+    pub fn mid_line(&self) -> bool {
+        !self.line.is_empty() || self.line_is_cut || self.bom.is_some_and(|seen| seen > 0)
     }
 
     /// A mark at the very beginning is not part of the first line. It may come in pieces.
@@ -115,6 +128,7 @@ impl SseDecoder {
             self.dispatch(on_event);
             return;
         }
+        self.in_event = true;
         let line = std::mem::take(&mut self.line);
         let colon = memchr::memchr(b':', &line);
         let (field, value) = match colon {
@@ -170,6 +184,7 @@ impl SseDecoder {
         self.data.clear();
         self.has_data = false;
         self.is_cut = false;
+        self.in_event = false;
     }
 }
 
@@ -207,6 +222,11 @@ impl BoundaryTracker {
     /// Another event may be added here without running into a started one.
     pub const fn at_event_boundary(&self) -> bool {
         matches!(self.state, Boundary::Between)
+    }
+
+    /// The bytes so far end within a line.
+    pub const fn mid_line(&self) -> bool {
+        matches!(self.state, Boundary::MidLine)
     }
 
     fn step(&mut self, byte: u8) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use gateway_core::TokenId;
-use gateway_llm::error::{ErrorKind, error_event};
+use gateway_llm::error::{ErrorKind, close_event, error_event};
 use gateway_llm::route::Api;
 use gateway_llm::sse::BoundaryTracker;
 use http_body::{Body, Frame, SizeHint};
@@ -189,11 +189,7 @@ where
                     (ErrorKind::BadGateway, "the provider broke the answer off")
                 }
             };
-            let mut event = if self.boundary.at_event_boundary() {
-                Vec::new()
-            } else {
-                b"\n\n".to_vec()
-            };
+            let mut event = close_event(self.api, &self.boundary).to_vec();
             event.extend_from_slice(&error_event(self.api, kind, message));
             Bytes::from(event)
         });

@@ -395,10 +395,13 @@ impl Relay {
                 let _permit = permit;
                 match encoding {
                     None => look_into(api, &bytes),
-                    Some(encoding) => look_into(
-                        api,
-                        &decode::decode_bounded(&encoding, &bytes, DECODED_LIMIT).unwrap_or_default(),
-                    ),
+                    Some(encoding) => match decode::decode_bounded(&encoding, &bytes, DECODED_LIMIT) {
+                        Ok(decoded) => look_into(api, &decoded),
+                        Err(error) => {
+                            tracing::debug!(%error, "a request body could not be decoded");
+                            (Vec::new(), peek::RequestView::unreadable(api))
+                        }
+                    },
                 }
             });
             looking
@@ -415,7 +418,7 @@ impl Relay {
         if allowed.own.is_none() && !view.object_ids.is_empty() {
             return Err(Refusal::new(
                 ErrorKind::NotFound,
-                "the object that the request refers to was not found",
+                "the request refers to an object that was not found, or cannot be read to see whether it does",
             ));
         }
         Ok(())

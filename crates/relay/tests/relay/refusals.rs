@@ -340,3 +340,27 @@ async fn credentials_sent_twice_are_refused() {
     assert_eq!(answer.status, 400);
     world.assert_nothing_sent();
 }
+
+/// What this gateway cannot read, the provider perhaps can.
+#[tokio::test]
+async fn a_body_that_cannot_be_decoded_may_refer_to_anything() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    let path = "/api/v2/aibridge/openai/v1/responses";
+    for encoding in ["compress", "gzip", "gzip, gzip, gzip, gzip"] {
+        let headers = [("x-api-key", token.expose()), ("content-encoding", encoding)];
+        let answer = world
+            .send("POST", path, &headers, b"\x1f\x8bnonsense")
+            .await
+            .answer()
+            .await;
+        assert_eq!(answer.status, 404, "{encoding}");
+        world.assert_nothing_sent();
+        // Elsewhere there is nothing to refer to, and the body is the provider's business.
+        let mut client = world.send("POST", CHAT, &headers, b"\x1f\x8bnonsense").await;
+        let exchange = world.exchange().await;
+        assert_eq!(exchange.body, &b"\x1f\x8bnonsense"[..]);
+        exchange.answer(http::Response::new(())).finish().await;
+        assert_eq!(client.answer().await.status, 200, "{encoding}");
+    }
+}

@@ -1,0 +1,166 @@
+//! The allow-list, tried from the other side: every method on every path that can be built from its words.
+
+use std::collections::BTreeSet;
+
+use gateway_llm::route::{Api, Family, RouteAccess, route};
+
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
+];
+
+const WORDS: [&str; 12] = [
+    "v1",
+    "messages",
+    "count_tokens",
+    "models",
+    "chat",
+    "completions",
+    "responses",
+    "compact",
+    "input_tokens",
+    "conversations",
+    "items",
+    "id",
+];
+
+/// Everything below the version of up to four segments that is routed, with ids only as `id`.
+fn routed(family: Family) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut paths = vec!["/v1".to_owned()];
+    for _ in 0..4 {
+        paths = paths
+            .iter()
+            .flat_map(|path| WORDS.map(|word| format!("{path}/{word}")))
+            .collect();
+        for path in &paths {
+            for method in METHODS {
+                if route(family, method, path).is_ok() {
+                    found.insert(format!("{method} {path}"));
+                }
+            }
+        }
+    }
+    // Where an id stands, any of the words may stand too.
+    let names_an_id = |line: &String| {
+        let (method, path) = line.split_once(' ').unwrap();
+        let segments: Vec<&str> = path.split('/').skip(2).collect();
+        match segments[..] {
+            ["models", id] | ["conversations", id] | ["conversations", id, "items"] => id == "id",
+            ["responses", id] => id == "id" || method == "POST",
+            ["conversations", id, "items", item] => id == "id" && item == "id",
+            _ => true,
+        }
+    };
+    found.retain(names_an_id);
+    found
+}
+
+#[test]
+fn the_whole_list_of_anthropic() {
+    let expected = [
+        "GET /v1/models",
+        "GET /v1/models/id",
+        "HEAD /v1/models",
+        "HEAD /v1/models/id",
+        "POST /v1/messages",
+        "POST /v1/messages/count_tokens",
+    ];
+    assert_eq!(
+        routed(Family::Anthropic)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn the_whole_list_of_openai() {
+    let expected = [
+        "DELETE /v1/conversations/id",
+        "DELETE /v1/conversations/id/items/id",
+        "DELETE /v1/responses/id",
+        "GET /v1/conversations/id",
+        "GET /v1/conversations/id/items",
+        "GET /v1/conversations/id/items/id",
+        "GET /v1/models",
+        "GET /v1/models/id",
+        "GET /v1/responses/id",
+        "HEAD /v1/conversations/id",
+        "HEAD /v1/conversations/id/items",
+        "HEAD /v1/conversations/id/items/id",
+        "HEAD /v1/models",
+        "HEAD /v1/models/id",
+        "HEAD /v1/responses/id",
+        "POST /v1/chat/completions",
+        "POST /v1/conversations",
+        "POST /v1/conversations/id",
+        "POST /v1/conversations/id/items",
+        "POST /v1/responses",
+        "POST /v1/responses/compact",
+        "POST /v1/responses/input_tokens",
+    ];
+    assert_eq!(
+        routed(Family::OpenAi)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+        expected
+    );
+    for (method, path) in [
+        ("POST", "/v1/responses/id/cancel"),
+        ("GET", "/v1/responses/id/input_items"),
+        ("HEAD", "/v1/responses/id/input_items"),
+    ] {
+        let found = route(Family::OpenAi, method, path).unwrap();
+        assert_eq!(found.access, RouteAccess::OwnCredentialOnly, "{path}");
+    }
+}
+
+#[test]
+fn the_central_key_serves_no_stored_objects() {
+    for line in routed(Family::OpenAi) {
+        let (method, path) = line.split_once(' ').unwrap();
+        let found = route(Family::OpenAi, method, path).unwrap();
+        let is_stored = matches!(found.api, Api::ResponsesObject | Api::Conversations);
+        assert_eq!(
+            found.access == RouteAccess::OwnCredentialOnly,
+            is_stored,
+            "{line}"
+        );
+        assert!(
+            found.api.family().is_none_or(|family| family == Family::OpenAi),
+            "{line}"
+        );
+        assert_eq!(format!("/v1{}", found.upstream_suffix), path);
+    }
+}
+
+#[test]
+fn slashes_and_odd_bytes_at_either_end() {
+    for family in [Family::Anthropic, Family::OpenAi] {
+        for line in routed(family) {
+            let (method, path) = line.split_once(' ').unwrap();
+            for spelled in [
+                format!("{path}/"),
+                format!("/{path}"),
+                path[1..].to_owned(),
+                format!("{path}/."),
+                format!("{path}/.."),
+                format!("{path}?x"),
+                format!("{path};a=b"),
+                format!("{path}%"),
+                format!("{path}\u{7f}"),
+                format!("http://host{path}"),
+                path.replace("v1", "V1"),
+                path.replace("/v1/", "/v1//"),
+                path.replace("/v1/", "/v1/./"),
+                path.replace("/v1/", "/v1/x/../"),
+                path.replace("/v1/", "/v1\\"),
+                path.replace("/v1/", "/v1/v1/"),
+            ] {
+                assert!(route(family, method, &spelled).is_err(), "{method} {spelled}");
+            }
+        }
+    }
+}
