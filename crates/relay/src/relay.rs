@@ -380,12 +380,13 @@ impl Relay {
         if bytes.is_empty() {
             return Ok(());
         }
-        let encoding = parts
-            .headers
-            .get(CONTENT_ENCODING)
-            .map(|value| value.to_str().unwrap_or("unknown").to_owned());
+        let encoding = content_encoding(&parts.headers);
         let api = allowed.api;
-        let (tokens, view) = if encoding.is_none() && bytes.len() <= INLINE {
+        let Seen {
+            tokens,
+            view,
+            is_readable,
+        } = if encoding.is_none() && bytes.len() <= INLINE {
             look_into(api, bytes)
         } else {
             // Long enough to hold up other requests; and decoded copies are bounded by how many there are.
@@ -399,7 +400,11 @@ impl Relay {
                         Ok(decoded) => look_into(api, &decoded),
                         Err(error) => {
                             tracing::debug!(%error, "a request body could not be decoded");
-                            (Vec::new(), peek::RequestView::unreadable(api))
+                            Seen {
+                                tokens: Vec::new(),
+                                view: peek::RequestView::unreadable(api),
+                                is_readable: false,
+                            }
                         }
                     },
                 }
@@ -408,6 +413,12 @@ impl Relay {
                 .await
                 .map_err(|_| Refusal::new(ErrorKind::Internal, "the request could not be read"))?
         };
+        if !is_readable && self.options.token_in_body != TokenInBody::Allow {
+            return Err(Refusal::new(
+                ErrorKind::InvalidRequest,
+                "the content encoding of the request body cannot be read to see whether it holds a gateway token",
+            ));
+        }
         self.judge_tokens(tokens).await?;
         if allowed.own.is_none() && view.background {
             return Err(Refusal::new(
@@ -469,8 +480,31 @@ fn pass_on(response: Response<Incoming>, context: AnswerContext) -> Response<Res
     answer
 }
 
-fn look_into(api: Api, body: &[u8]) -> (Vec<ApiToken>, peek::RequestView) {
-    (find_tokens(body, TOKENS_IN_BODY), peek::peek(api, body))
+/// What a look into a body has shown.
+struct Seen {
+    tokens: Vec<ApiToken>,
+    view: peek::RequestView,
+    /// Its content encoding could be taken off, or there was none.
+    is_readable: bool,
+}
+
+fn look_into(api: Api, body: &[u8]) -> Seen {
+    Seen {
+        tokens: find_tokens(body, TOKENS_IN_BODY),
+        view: peek::peek(api, body),
+        is_readable: true,
+    }
+}
+
+/// The encodings of a body in the order in which they were applied. Several headers are one list (RFC 9110, section
+/// 5.3); what is not text is an encoding that nobody knows.
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    let values: Vec<&str> = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("unknown"))
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 fn greeting() -> Response<ResponseBody> {

@@ -45,7 +45,7 @@ fn routed(family: Family) -> BTreeSet<String> {
         let (method, path) = line.split_once(' ').unwrap();
         let segments: Vec<&str> = path.split('/').skip(2).collect();
         match segments[..] {
-            ["models", id] | ["conversations", id] | ["conversations", id, "items"] => id == "id",
+            ["models" | "conversations", id] | ["conversations", id, "items"] => id == "id",
             ["responses", id] => id == "id" || method == "POST",
             ["conversations", id, "items", item] => id == "id" && item == "id",
             _ => true,

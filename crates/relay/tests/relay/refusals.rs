@@ -364,3 +364,53 @@ async fn a_body_that_cannot_be_decoded_may_refer_to_anything() {
         assert_eq!(client.answer().await.status, 200, "{encoding}");
     }
 }
+
+/// Two headers are one list, however many lines it takes.
+#[tokio::test]
+async fn encodings_on_several_lines_are_taken_off_together() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    // `{"previous_response_id":"resp_1"}` in gzip.
+    let body = gzip(br#"{"previous_response_id":"resp_1"}"#);
+    for lines in [vec!["gzip"], vec!["identity", "gzip"], vec!["gzip", "identity"]] {
+        let mut headers = vec![("x-api-key", token.expose())];
+        headers.extend(lines.iter().map(|line| ("content-encoding", *line)));
+        let path = "/api/v2/aibridge/openai/v1/responses";
+        let answer = world.send("POST", path, &headers, &body).await.answer().await;
+        assert_eq!(answer.status, 404, "{lines:?}");
+    }
+    world.assert_nothing_sent();
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_searched_is_refused_where_tokens_are() {
+    let options = WorldOptions {
+        token_in_body: TokenInBody::Refuse,
+        ..WorldOptions::default()
+    };
+    let mut world = World::with(options).await;
+    let (_, token) = world.token();
+    let headers = [("x-api-key", token.expose()), ("content-encoding", "compress")];
+    assert_eq!(
+        world
+            .send("POST", MESSAGES, &headers, b"?")
+            .await
+            .answer()
+            .await
+            .status,
+        400
+    );
+    world.assert_nothing_sent();
+}
+
+/// Gzip without compression (RFC 1951, section 3.2.4).
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(data);
+    out.extend_from_slice(&crc32fast::hash(data).to_le_bytes());
+    out.extend_from_slice(&u32::from(length).to_le_bytes());
+    out
+}
