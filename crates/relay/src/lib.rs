@@ -9,6 +9,7 @@ mod answer;
 pub mod body;
 mod budget;
 pub mod listen;
+mod options;
 mod prepare;
 mod provider;
 mod receive;
@@ -18,6 +19,7 @@ pub mod target;
 mod upstream;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
+pub use options::{LeakedTokens, RelayCounters, RelayError, RelayOptions, TokenInBody};
 pub use provider::ProviderConfig;
-pub use relay::{LeakedTokens, Relay, RelayCounters, RelayError, RelayOptions, TokenInBody};
+pub use relay::Relay;
 pub use upstream::ProxySettings;

@@ -3,110 +3,39 @@
 //! One function a step, over plain values; each step that says no makes a [`Refusal`], which becomes an answer in
 //! the provider's envelope in one place.
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use gateway_core::credential::{OwnCredential, Plan};
-use gateway_core::token::{find_tokens, hides_token};
+use gateway_core::token::hides_token;
 use gateway_core::{ApiToken, TokenId};
 use gateway_llm::error::ErrorKind;
 use gateway_llm::route::{Api, Family, Route, RouteAccess, route};
-use gateway_llm::{decode, peek};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::access::checkpoint::{CheckpointHook, Step};
+use crate::access::checkpoint::Step;
 use crate::access::{Access, AccessError, Admission, Side};
 use crate::answer::{Answer, AnswerContext};
 use crate::body::{RequestBody, ResponseBody};
-use crate::budget::{Budget, quarter_of_memory};
+use crate::budget::Budget;
 use crate::listen::{Downstream, PeerAddr};
-use crate::prepare::{self, Provider, ProviderError, UnclearCredential};
-use crate::provider::ProviderConfig;
+use crate::options::{RelayCounters, RelayError, RelayOptions};
+use crate::prepare::{self, Provider, UnclearCredential};
 use crate::receive::{ReceiveError, receive};
 use crate::refuse::{Refusal, drain, is_unread};
 use crate::target::Target;
-use crate::upstream::{ClientError, ProxySettings, Upstream, UpstreamBody, UpstreamError};
-
-/// The largest copy of an encoded body that is decoded to be understood.
-const DECODED_LIMIT: usize = 32 * 1024 * 1024;
-
-/// Bodies up to this size are looked into on the spot.
-const INLINE: usize = 256 * 1024;
+use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
 
 /// How many larger or encoded bodies are looked into at once.
 const DECODERS: usize = 4;
-
-/// How many tokens in one body are looked at.
-const TOKENS_IN_BODY: usize = 16;
-
-/// What to do with a request whose body holds a gateway token, as its checksum shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenInBody {
-    /// Relay it, and count it.
-    #[default]
-    Allow,
-    /// Refuse it.
-    Refuse,
-    /// Refuse it, and remove the token if it is alive.
-    Revoke,
-}
-
-/// Removes tokens that have leaked.
-pub trait LeakedTokens: Send + Sync + 'static {
-    /// Removes the token and cuts what is in flight with it. Its secret has been verified.
-    fn remove(&self, token: TokenId) -> BoxFuture<'static, ()>;
-}
-
-/// How the relay works.
-#[derive(Clone)]
-pub struct RelayOptions {
-    pub providers: Vec<ProviderConfig>,
-    /// Off: every request of the data plane is answered 404.
-    pub enabled: bool,
-    /// Whether callers may bring a provider credential of their own.
-    pub allow_byok: bool,
-    pub token_in_body: TokenInBody,
-    /// Needed for [`TokenInBody::Revoke`].
-    pub leaked_tokens: Option<Arc<dyn LeakedTokens>>,
-    pub proxies: ProxySettings,
-    /// Certificates to trust beside the system's.
-    pub roots: Vec<CertificateDer<'static>>,
-    pub connect_timeout: Duration,
-    /// How long a provider may take until the head of its answer.
-    pub head_timeout: Duration,
-    /// How long a provider may be silent within an answer.
-    pub idle_timeout: Duration,
-    /// Bytes that request bodies may take in all.
-    pub body_memory: usize,
-    pub checkpoints: CheckpointHook,
-}
-
-/// The relay could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
-
-/// What the relay has seen, for whoever watches it.
-#[derive(Debug, Default)]
-pub struct RelayCounters {
-    /// Requests whose body held a gateway token.
-    pub tokens_in_bodies: AtomicU64,
-}
 
 /// The data plane.
 pub struct Relay {
@@ -128,27 +57,6 @@ struct Allowed<'a> {
     admission: Admission,
     own: Option<OwnCredential>,
     headers: HeaderMap,
-}
-
-// === impl RelayOptions ===
-
-impl Default for RelayOptions {
-    fn default() -> Self {
-        Self {
-            providers: Vec::new(),
-            enabled: true,
-            allow_byok: true,
-            token_in_body: TokenInBody::Allow,
-            leaked_tokens: None,
-            proxies: ProxySettings::default(),
-            roots: Vec::new(),
-            connect_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_mins(10),
-            idle_timeout: Duration::from_mins(10),
-            body_memory: quarter_of_memory(),
-            checkpoints: CheckpointHook::default(),
-        }
-    }
 }
 
 // === impl Relay ===
@@ -341,7 +249,8 @@ impl Relay {
         let bytes = receive(body, &mut share)
             .await
             .map_err(|error| not_received(&error))?;
-        self.inspect(parts, &allowed, &bytes).await?;
+        self.inspect(&parts.headers, allowed.api, allowed.own.is_none(), &bytes)
+            .await?;
         self.reach(Step::BeforeUpstream, principal.token_id).await;
 
         let in_flight = allowed.admission.in_flight();
@@ -375,90 +284,6 @@ impl Relay {
         Ok(pass_on(response, context))
     }
 
-    /// What the gateway must know of a body before it goes upstream.
-    async fn inspect(&self, parts: &Parts, allowed: &Allowed<'_>, bytes: &Bytes) -> Result<(), Refusal> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let encoding = content_encoding(&parts.headers);
-        let api = allowed.api;
-        let Seen {
-            tokens,
-            view,
-            is_readable,
-        } = if encoding.is_none() && bytes.len() <= INLINE {
-            look_into(api, bytes)
-        } else {
-            // Long enough to hold up other requests; and decoded copies are bounded by how many there are.
-            let permit = Arc::clone(&self.decoders).acquire_owned().await;
-            let bytes = bytes.clone();
-            let looking = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                match encoding {
-                    None => look_into(api, &bytes),
-                    Some(encoding) => match decode::decode_bounded(&encoding, &bytes, DECODED_LIMIT) {
-                        Ok(decoded) => look_into(api, &decoded),
-                        Err(error) => {
-                            tracing::debug!(%error, "a request body could not be decoded");
-                            Seen {
-                                tokens: Vec::new(),
-                                view: peek::RequestView::unreadable(api),
-                                is_readable: false,
-                            }
-                        }
-                    },
-                }
-            });
-            looking
-                .await
-                .map_err(|_| Refusal::new(ErrorKind::Internal, "the request could not be read"))?
-        };
-        if !is_readable && self.options.token_in_body != TokenInBody::Allow {
-            return Err(Refusal::new(
-                ErrorKind::InvalidRequest,
-                "the content encoding of the request body cannot be read to see whether it holds a gateway token",
-            ));
-        }
-        self.judge_tokens(tokens).await?;
-        if allowed.own.is_none() && view.background {
-            return Err(Refusal::new(
-                ErrorKind::NotImplemented,
-                "background answers are not served with the organisation's key",
-            ));
-        }
-        if allowed.own.is_none() && !view.object_ids.is_empty() {
-            return Err(Refusal::new(
-                ErrorKind::NotFound,
-                "the request refers to an object that was not found, or cannot be read to see whether it does",
-            ));
-        }
-        Ok(())
-    }
-
-    async fn judge_tokens(&self, tokens: Vec<ApiToken>) -> Result<(), Refusal> {
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        self.counters.tokens_in_bodies.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(?tokens, "the body of a request holds a gateway token");
-        match (self.options.token_in_body, &self.options.leaked_tokens) {
-            (TokenInBody::Allow, _) => return Ok(()),
-            (TokenInBody::Revoke, Some(leaked)) => {
-                for token in tokens {
-                    // Only who knows the secret may remove: the id alone can be seen in any log.
-                    if self.access.admit(&token, None).await.is_ok() {
-                        leaked.remove(token.id()).await;
-                    }
-                }
-            }
-            (TokenInBody::Refuse | TokenInBody::Revoke, _) => {}
-        }
-        Err(Refusal::new(
-            ErrorKind::InvalidRequest,
-            "the body of the request holds a gateway token",
-        ))
-    }
-
     async fn reach(&self, step: Step, token: TokenId) {
         self.options.checkpoints.reach(step, token).await;
     }
@@ -478,33 +303,6 @@ fn pass_on(response: Response<Incoming>, context: AnswerContext) -> Response<Res
     *answer.status_mut() = parts.status;
     *answer.headers_mut() = prepare::client_headers(&parts.headers);
     answer
-}
-
-/// What a look into a body has shown.
-struct Seen {
-    tokens: Vec<ApiToken>,
-    view: peek::RequestView,
-    /// Its content encoding could be taken off, or there was none.
-    is_readable: bool,
-}
-
-fn look_into(api: Api, body: &[u8]) -> Seen {
-    Seen {
-        tokens: find_tokens(body, TOKENS_IN_BODY),
-        view: peek::peek(api, body),
-        is_readable: true,
-    }
-}
-
-/// The encodings of a body in the order in which they were applied. Several headers are one list (RFC 9110, section
-/// 5.3); what is not text is an encoding that nobody knows.
-fn content_encoding(headers: &HeaderMap) -> Option<String> {
-    let values: Vec<&str> = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .map(|value| value.to_str().unwrap_or("unknown"))
-        .collect();
-    (!values.is_empty()).then(|| values.join(", "))
 }
 
 fn greeting() -> Response<ResponseBody> {

@@ -1,0 +1,145 @@
+//! Looking into a request's body before it goes upstream: for gateway tokens, and for references to what the
+//! provider stores for all users of one key. The body itself is not changed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use gateway_core::ApiToken;
+use gateway_core::token::find_tokens;
+use gateway_llm::error::ErrorKind;
+use gateway_llm::route::Api;
+use gateway_llm::{decode, peek};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+
+use super::Relay;
+use crate::options::TokenInBody;
+use crate::refuse::Refusal;
+
+/// The largest copy of an encoded body that is decoded to be understood.
+const DECODED_LIMIT: usize = 32 * 1024 * 1024;
+
+/// Bodies up to this size are looked into on the spot.
+const INLINE: usize = 256 * 1024;
+
+/// How many tokens in one body are looked at.
+const TOKENS_IN_BODY: usize = 16;
+
+/// What a look into a body has shown.
+struct Seen {
+    tokens: Vec<ApiToken>,
+    view: peek::RequestView,
+    /// Its content encoding could be taken off, or there was none.
+    is_readable: bool,
+}
+
+fn look_into(api: Api, body: &[u8]) -> Seen {
+    Seen {
+        tokens: find_tokens(body, TOKENS_IN_BODY),
+        view: peek::peek(api, body),
+        is_readable: true,
+    }
+}
+
+/// The encodings of a body in the order in which they were applied. Several headers are one list (RFC 9110, section
+/// 5.3); what is not text is an encoding that nobody knows.
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    let values: Vec<&str> = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("unknown"))
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+impl Relay {
+    /// What the gateway must know of a body before it goes upstream.
+    pub(super) async fn inspect(
+        &self,
+        headers: &HeaderMap,
+        api: Api,
+        is_central: bool,
+        bytes: &Bytes,
+    ) -> Result<(), Refusal> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let encoding = content_encoding(headers);
+        let Seen {
+            tokens,
+            view,
+            is_readable,
+        } = if encoding.is_none() && bytes.len() <= INLINE {
+            look_into(api, bytes)
+        } else {
+            // Long enough to hold up other requests; and decoded copies are bounded by how many there are.
+            let permit = Arc::clone(&self.decoders).acquire_owned().await;
+            let bytes = bytes.clone();
+            let looking = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                match encoding {
+                    None => look_into(api, &bytes),
+                    Some(encoding) => match decode::decode_bounded(&encoding, &bytes, DECODED_LIMIT) {
+                        Ok(decoded) => look_into(api, &decoded),
+                        Err(error) => {
+                            tracing::debug!(%error, "a request body could not be decoded");
+                            Seen {
+                                tokens: Vec::new(),
+                                view: peek::RequestView::unreadable(api),
+                                is_readable: false,
+                            }
+                        }
+                    },
+                }
+            });
+            looking
+                .await
+                .map_err(|_| Refusal::new(ErrorKind::Internal, "the request could not be read"))?
+        };
+        if !is_readable && self.options.token_in_body != TokenInBody::Allow {
+            return Err(Refusal::new(
+                ErrorKind::InvalidRequest,
+                "the content encoding of the request body cannot be read to see whether it holds a gateway token",
+            ));
+        }
+        self.judge_tokens(tokens).await?;
+        if is_central && view.background {
+            return Err(Refusal::new(
+                ErrorKind::NotImplemented,
+                "background answers are not served with the organisation's key",
+            ));
+        }
+        if is_central && !view.object_ids.is_empty() {
+            return Err(Refusal::new(
+                ErrorKind::NotFound,
+                "the request refers to an object that was not found, or cannot be read to see whether it does",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn judge_tokens(&self, tokens: Vec<ApiToken>) -> Result<(), Refusal> {
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        self.counters.tokens_in_bodies.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(?tokens, "the body of a request holds a gateway token");
+        match (self.options.token_in_body, &self.options.leaked_tokens) {
+            (TokenInBody::Allow, _) => return Ok(()),
+            (TokenInBody::Revoke, Some(leaked)) => {
+                for token in tokens {
+                    // Only who knows the secret may remove: the id alone can be seen in any log.
+                    if self.access.admit(&token, None).await.is_ok() {
+                        leaked.remove(token.id()).await;
+                    }
+                }
+            }
+            (TokenInBody::Refuse | TokenInBody::Revoke, _) => {}
+        }
+        Err(Refusal::new(
+            ErrorKind::InvalidRequest,
+            "the body of the request holds a gateway token",
+        ))
+    }
+}
