@@ -181,7 +181,7 @@ where
         // Letting go of the provider's answer ends the exchange with it.
         self.provider = None;
         self.held = None;
-        let event = self.is_event_stream.then(|| {
+        let event = (self.is_event_stream && self.can_add_event()).then(|| {
             let (kind, message) = match &reason {
                 Broken::Revoked => (ErrorKind::Authentication, "the gateway token was revoked"),
                 Broken::Silent(_) => (ErrorKind::GatewayTimeout, "the provider stopped sending"),
@@ -194,13 +194,29 @@ where
             Bytes::from(event)
         });
         tracing::debug!(token = %self.token_id, error = %reason, "an answer ends uncleanly");
+        // Without an event there is still what came before it, which a revocation does not wait for.
+        let waits_for_nothing = event.is_some() || matches!(reason, Broken::Revoked);
         self.goodbye = Some(Goodbye {
             reason,
             event,
-            flushes: None,
+            flushes: if waits_for_nothing {
+                None
+            } else {
+                Some(self.flushes())
+            },
             deadline: Instant::now() + GOODBYE,
             look: Box::pin(tokio::time::sleep(Duration::ZERO)),
         });
+    }
+
+    /// Within a line an event cannot be added but where clients pass over the one that is torn: they would report its
+    /// half of a JSON text instead. They are better served by the unclean end alone.
+    fn can_add_event(&self) -> bool {
+        self.api == Api::Messages || !self.boundary.mid_line()
+    }
+
+    fn flushes(&self) -> u64 {
+        self.downstream.as_ref().map_or(0, Downstream::flushes)
     }
 
     /// Hands over the event, gives it until the deadline to reach the kernel, and then ends.
