@@ -22,6 +22,14 @@ pub struct InvalidId {
     kind: &'static str,
 }
 
+// === impl InvalidId ===
+
+impl InvalidId {
+    pub(crate) const fn new(kind: &'static str) -> Self {
+        Self { kind }
+    }
+}
+
 // === impl UserId ===
 
 impl UserId {

@@ -1,11 +1,12 @@
-//! The vocabulary of the gateway: ids, time, users, roles, tokens, lifetimes, passwords, providers, and the
-//! rule that says which credential a request uses.
+//! The vocabulary of the gateway: ids, time, users, roles, tokens, lifetimes, passwords, providers,
+//! interceptions, and the rule that says which credential a request uses.
 //!
 //! Nothing here does I/O, knows a wire format or holds a lock. Every other crate speaks in these types.
 
 pub mod clock;
 pub mod credential;
 pub mod id;
+pub mod interception;
 pub mod lifetime;
 pub mod mask;
 pub mod password;
@@ -19,6 +20,7 @@ pub mod user;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use id::{TokenId, UserId};
+pub use interception::{InterceptionId, RunId};
 pub use lifetime::Lifetime;
 pub use principal::Principal;
 pub use provider::{ProviderKind, ProviderName};
