@@ -13,6 +13,7 @@ mod options;
 mod prepare;
 mod provider;
 mod receive;
+pub mod recorder;
 mod refuse;
 mod relay;
 pub mod target;
