@@ -6,6 +6,8 @@
 pub mod decode;
 pub mod error;
 pub mod headers;
+mod json;
+pub mod observe;
 pub mod peek;
 pub mod route;
 pub mod sse;
