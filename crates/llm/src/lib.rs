@@ -7,6 +7,8 @@ pub mod client;
 pub mod decode;
 pub mod error;
 pub mod headers;
+mod json;
+pub mod observe;
 pub mod peek;
 pub mod route;
 pub mod splice;
