@@ -228,6 +228,11 @@ impl BodyObserver {
         }
     }
 
+    /// The provider's id of the answer, as far as it was seen.
+    pub fn response_id(&self) -> Option<&str> {
+        self.reader.found.observation.response_id.as_deref()
+    }
+
     /// The tool calls that were found since this was last asked, in order.
     pub fn take_tool_calls(&mut self) -> Vec<ToolCall> {
         std::mem::take(&mut self.reader.found.tool_calls)

@@ -192,6 +192,10 @@ impl Access {
             .collect()
     }
 
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// How many requests are in flight.
     pub fn in_flight(&self) -> usize {
         self.registry.len()

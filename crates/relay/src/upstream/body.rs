@@ -1,5 +1,6 @@
 //! The body of a request to a provider.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,7 +16,8 @@ const CHUNK: usize = 64 * 1024;
 /// A body that is whole in memory, handed over in pieces, and stops when the right to send it is taken away.
 /// Its share of the memory bound is given back when it has been taken.
 pub(crate) struct UpstreamBody {
-    rest: Bytes,
+    /// Pieces of the body still to be sent.
+    rest: VecDeque<Bytes>,
     in_flight: InFlight,
     /// Held for its drop.
     share: Option<Vec<OwnedSemaphorePermit>>,
@@ -29,9 +31,9 @@ pub(crate) struct Revoked;
 // === impl UpstreamBody ===
 
 impl UpstreamBody {
-    pub(crate) fn new(bytes: Bytes, in_flight: InFlight, share: Vec<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(pieces: Vec<Bytes>, in_flight: InFlight, share: Vec<OwnedSemaphorePermit>) -> Self {
         Self {
-            rest: bytes,
+            rest: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
             in_flight,
             share: Some(share),
         }
@@ -49,12 +51,14 @@ impl Body for UpstreamBody {
         if self.in_flight.is_cut() {
             return Poll::Ready(Some(Err(Revoked)));
         }
-        if self.rest.is_empty() {
+        let Some(first) = self.rest.front_mut() else {
             self.share = None;
             return Poll::Ready(None);
+        };
+        let chunk = first.split_to(first.len().min(CHUNK));
+        if first.is_empty() {
+            self.rest.pop_front();
         }
-        let count = self.rest.len().min(CHUNK);
-        let chunk = self.rest.split_to(count);
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
@@ -63,6 +67,6 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.rest.iter().map(|piece| piece.len() as u64).sum())
     }
 }
