@@ -6,5 +6,6 @@ mod decode;
 mod error;
 mod headers;
 mod peek;
+mod prompt;
 mod route;
 mod sse;
