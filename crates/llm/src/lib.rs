@@ -3,6 +3,7 @@
 //! Which routes are relayed, what of a request must be known, how headers travel, how events are framed in a stream,
 //! and how errors look to each provider's clients. Everything here is a function of bytes and text.
 
+pub mod client;
 pub mod decode;
 pub mod error;
 pub mod headers;
