@@ -9,4 +9,5 @@ pub mod error;
 pub mod headers;
 pub mod peek;
 pub mod route;
+pub mod splice;
 pub mod sse;

@@ -63,6 +63,11 @@ impl<'a> Members<'a> {
     pub(crate) fn ends_whole(&self) -> bool {
         self.0.ends_whole()
     }
+
+    /// Where the walk stands: right behind the closing brace, once the object has ended.
+    pub(crate) fn position(&self) -> usize {
+        self.0.cursor.at
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -270,6 +275,7 @@ mod tests {
             prop_assert_eq!(found, value.as_object().cloned().unwrap_or_default());
             if let Some(members) = members {
                 prop_assert!(members.ends_whole());
+                prop_assert_eq!(text.trim_end().len(), members.position());
             }
             let [a, b] = fields(text.as_bytes(), ["a", "b"]).map(|raw| raw.map(parsed));
             prop_assert_eq!(a.as_ref(), value.get("a").filter(|value| !value.is_null()));
@@ -286,6 +292,7 @@ mod tests {
                 prop_assert!(sum <= body.len());
                 let Some(mut members) = Members::new(body) else { continue };
                 let sum: usize = members.by_ref().map(|(key, value)| key.len() + value.len()).sum();
+                prop_assert!(members.position() <= body.len());
                 let is_whole = members.ends_whole();
                 prop_assert!(is_whole || serde_json::from_slice::<Map<String, Value>>(body).is_err());
                 prop_assert!(sum <= body.len());

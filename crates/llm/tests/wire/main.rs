@@ -9,4 +9,5 @@ mod headers;
 mod peek;
 mod prompt;
 mod route;
+mod splice;
 mod sse;
