@@ -75,6 +75,13 @@ fn user_agents() {
 }
 
 #[test]
+fn versions_are_cut_between_characters() {
+    let user_agent = format!("claude-cli/1{}", "\u{e9}".repeat(200));
+    let version = detect_in(&[("user-agent", &user_agent)]).version.unwrap();
+    assert_eq!(version, format!("1{}", "\u{e9}".repeat(31)));
+}
+
+#[test]
 fn other_headers_betray_a_client() {
     let sdk = ("user-agent", "OpenAI/JS 5.20.1");
     for (headers, agent) in [

@@ -145,6 +145,16 @@ fn a_body_that_is_no_object_has_nothing() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let seen = peek(
+        Api::Responses,
+        "\u{feff} {\"model\":\"a\",\"input\":\"b\"}".as_bytes(),
+    );
+    assert_eq!((seen.is_json, seen.model.as_deref()), (true, Some("a")));
+    assert_eq!(seen.prompt.unwrap().text, "b");
+}
+
+#[test]
 fn the_case_of_letters_is_no_way_around() {
     for key in [
         "Conversation",

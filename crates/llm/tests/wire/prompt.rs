@@ -166,7 +166,11 @@ fn responses() {
 
 #[test]
 fn only_the_conversation_of_the_api_is_read() {
-    let both = json!({"messages": [{"role": "user", "content": "m"}], "input": "i"});
+    let messages = r#""messages":[{"role":"user","content":"m"}]"#;
+    let bodies = [
+        format!(r#"{{{messages},"input":"i"}}"#),
+        format!(r#"{{"input":"i",{messages}}}"#),
+    ];
     for (api, text) in [
         (Api::Messages, Some("m")),
         (Api::ChatCompletions, Some("m")),
@@ -174,12 +178,10 @@ fn only_the_conversation_of_the_api_is_read() {
         (Api::CountTokens, None),
         (Api::Conversations, None),
     ] {
-        let prompt = view(api, &both).prompt;
-        assert_eq!(
-            prompt.as_ref().map(|prompt| prompt.text.as_str()),
-            text,
-            "{api:?}"
-        );
+        for body in &bodies {
+            let prompt = peek(api, body.as_bytes()).prompt.map(|prompt| prompt.text);
+            assert_eq!(prompt.as_deref(), text, "{api:?} {body}");
+        }
     }
     let twice = br#"{"input":"one","input":"two"}"#;
     assert_eq!(peek(Api::Responses, twice).prompt.unwrap().text, "two");
@@ -199,6 +201,7 @@ fn the_session_in_the_metadata() {
         (json!("{\"session_id\":\"\",\"x\":\"_session_b\"}"), None),
         (json!("{\"session_id\":7}"), None),
         (json!("{\"session_id\":\"a\""), None),
+        (json!("_session_a_session_b"), Some("b")),
         (json!("user_0123"), None),
         (json!("user_session_"), None),
         (json!(7), None),
@@ -210,6 +213,7 @@ fn the_session_in_the_metadata() {
         session(json!(format!("_session_{}", "a".repeat(300)))),
         Some("a".repeat(256))
     );
+    assert_eq!(session(json!(format!("_session_{}", "a".repeat(5000)))), None);
     assert_eq!(session(json!(format!("{}_session_a", "a".repeat(5000)))), None);
     assert_eq!(
         view(Api::Messages, &json!({"metadata": "_session_a"})).session_in_body,
