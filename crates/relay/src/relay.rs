@@ -30,7 +30,7 @@ use crate::listen::{Downstream, PeerAddr};
 use crate::options::{RelayCounters, RelayError, RelayOptions};
 use crate::prepare::{self, Provider, UnclearCredential};
 use crate::receive::{ReceiveError, receive};
-use crate::refuse::{Refusal, drain, is_unread};
+use crate::refuse::{Drains, Refusal};
 use crate::target::Target;
 use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
 
@@ -46,7 +46,7 @@ pub struct Relay {
     budget: Budget,
     counters: RelayCounters,
     decoders: Arc<Semaphore>,
-    tasks: TaskTracker,
+    drains: Drains,
 }
 
 /// A request that may go upstream.
@@ -75,7 +75,7 @@ impl Relay {
             decoders: Arc::new(Semaphore::new(DECODERS)),
             options,
             access,
-            tasks,
+            drains: Drains::new(tasks),
         })
     }
 
@@ -100,9 +100,7 @@ impl Relay {
         };
         outcome.unwrap_or_else(|refusal| {
             tracing::debug!(kind = ?refusal.kind, reason = refusal.message, "a request was refused");
-            if is_unread(&body) {
-                self.tasks.spawn(drain(body));
-            }
+            self.drains.drain(&parts.headers, body);
             refusal.into_response(family)
         })
     }
