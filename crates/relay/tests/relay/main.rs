@@ -10,3 +10,4 @@ mod races;
 mod refusals;
 mod revocation;
 mod support;
+mod uploads;

@@ -267,6 +267,8 @@ pub(crate) struct WorldOptions {
     pub(crate) allow_byok: bool,
     pub(crate) idle_timeout: Duration,
     pub(crate) token_in_body: gateway_relay::TokenInBody,
+    /// A provider of the test's own, in place of the one that is told how to answer.
+    pub(crate) provider: Option<SocketAddr>,
 }
 
 impl Default for WorldOptions {
@@ -275,6 +277,7 @@ impl Default for WorldOptions {
             allow_byok: true,
             idle_timeout: Duration::from_mins(10),
             token_in_body: gateway_relay::TokenInBody::Allow,
+            provider: None,
         }
     }
 }
@@ -287,7 +290,8 @@ impl World {
     pub(crate) async fn with(options: WorldOptions) -> Self {
         let tasks = TaskTracker::new();
         let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", provider.local_addr().unwrap());
+        let base = options.provider.unwrap_or_else(|| provider.local_addr().unwrap());
+        let base = format!("http://{base}");
         let (send, exchanges) = mpsc::unbounded_channel();
         tasks.spawn(provide(provider, send, tasks.clone()));
 
