@@ -55,8 +55,6 @@ pub(crate) struct Answer<B: Body> {
     /// The last frame, or the end, waiting for a checkpoint.
     held: Option<Held>,
     goodbye: Option<Goodbye>,
-    /// The end has been handed on.
-    is_over: bool,
 }
 
 struct Held {
@@ -68,8 +66,10 @@ struct Held {
 struct Goodbye {
     reason: Broken,
     event: Option<Bytes>,
-    /// How often the connection had been flushed when the event was handed over.
-    flushes: Option<u64>,
+    /// Whether to wait until what was handed over has reached the kernel.
+    waits: bool,
+    /// The end of what was handed over.
+    mark: Option<u64>,
     deadline: Instant,
     look: Pin<Box<Sleep>>,
 }
@@ -113,7 +113,6 @@ where
             checkpoints: context.checkpoints,
             held: None,
             goodbye: None,
-            is_over: false,
         }
     }
 
@@ -184,15 +183,12 @@ where
         });
         tracing::debug!(token = %self.token_id, error = %reason, "an answer ends uncleanly");
         // Without an event there is still what came before it, which a revocation does not wait for.
-        let waits_for_nothing = event.is_some() || matches!(reason, Broken::Revoked);
+        let waits = event.is_some() || !matches!(reason, Broken::Revoked);
         self.goodbye = Some(Goodbye {
             reason,
             event,
-            flushes: if waits_for_nothing {
-                None
-            } else {
-                Some(self.flushes())
-            },
+            waits,
+            mark: None,
             deadline: Instant::now() + GOODBYE,
             look: Box::pin(tokio::time::sleep(Duration::ZERO)),
         });
@@ -204,22 +200,21 @@ where
         self.api == Api::Messages || !self.boundary.mid_line()
     }
 
-    fn flushes(&self) -> u64 {
-        self.downstream.as_ref().map_or(0, Downstream::flushes)
-    }
-
     /// Hands over the event, gives it until the deadline to reach the kernel, and then ends.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let Some(goodbye) = &mut self.goodbye else {
             return Poll::Ready(Broken::Over);
         };
-        let flushes = self.downstream.as_ref().map_or(0, Downstream::flushes);
-        let Some(before) = goodbye.flushes else {
-            return Poll::Ready(Broken::Over);
-        };
+        if let Some(downstream) = &self.downstream {
+            goodbye.mark.get_or_insert_with(|| downstream.mark());
+        }
         loop {
             ready!(goodbye.look.as_mut().poll(cx));
-            if flushes > before || Instant::now() >= goodbye.deadline || self.downstream.is_none() {
+            let is_flushed = match (&self.downstream, goodbye.mark) {
+                (Some(downstream), Some(mark)) => downstream.is_flushed(mark),
+                _ => true,
+            };
+            if is_flushed || Instant::now() >= goodbye.deadline {
                 break;
             }
             goodbye
@@ -236,7 +231,7 @@ where
             self.in_flight.sever();
         }
         self.goodbye = None;
-        self.admission = None;
+        self.let_go();
         reason
     }
 }
@@ -261,20 +256,15 @@ where
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                None => {
-                    this.is_over = true;
-                    return Poll::Ready(None);
-                }
+                None => return Poll::Ready(None),
                 Some(Err(reason)) => this.begin_goodbye(reason),
             }
         }
         if let Some(goodbye) = &mut this.goodbye {
             if let Some(event) = goodbye.event.take() {
-                goodbye.flushes = Some(this.downstream.as_ref().map_or(0, Downstream::flushes));
-                goodbye.look.as_mut().reset(Instant::now() + LOOK);
                 return Poll::Ready(Some(Ok(Frame::data(event))));
             }
-            if goodbye.flushes.is_none() {
+            if !goodbye.waits {
                 let reason = std::mem::replace(&mut goodbye.reason, Broken::Over);
                 return Poll::Ready(Some(Err(this.finish_goodbye(reason).into())));
             }
@@ -297,14 +287,18 @@ where
     }
 }
 
-impl<B: Body> Drop for Answer<B> {
+impl<B: Body> Answer<B> {
     /// The last bytes may still stand in a buffer of this process. Until the connection has handed them to the
-    /// kernel, a revocation must find the request. An answer that nobody wants any more leaves nothing behind.
-    fn drop(&mut self) {
-        let is_over = self.is_over || self.provider.as_ref().is_some_and(Tapped::is_end_stream);
-        if let (true, Some(admission), Some(downstream)) = (is_over, self.admission.take(), &self.downstream)
-        {
+    /// kernel, or thrown them away, a revocation must find the request.
+    fn let_go(&mut self) {
+        if let (Some(admission), Some(downstream)) = (self.admission.take(), &self.downstream) {
             downstream.linger(Box::new(admission));
         }
+    }
+}
+
+impl<B: Body> Drop for Answer<B> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

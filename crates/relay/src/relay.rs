@@ -29,7 +29,7 @@ use crate::listen::Downstream;
 use crate::options::{RelayCounters, RelayError, RelayOptions};
 use crate::prepare::Provider;
 use crate::recorder::Recorder;
-use crate::refuse::{Refusal, drain, is_unread};
+use crate::refuse::{Drains, Refusal};
 use crate::target::Target;
 use crate::upstream::Upstream;
 
@@ -46,7 +46,7 @@ pub struct Relay {
     budget: Budget,
     counters: RelayCounters,
     decoders: Arc<Semaphore>,
-    tasks: TaskTracker,
+    drains: Drains,
 }
 
 // === impl Relay ===
@@ -72,7 +72,7 @@ impl Relay {
             options,
             access,
             recorder,
-            tasks,
+            drains: Drains::new(tasks),
         })
     }
 
@@ -97,9 +97,7 @@ impl Relay {
         };
         outcome.unwrap_or_else(|refusal| {
             tracing::debug!(kind = ?refusal.kind, reason = refusal.message, "a request was refused");
-            if is_unread(&body) {
-                self.tasks.spawn(drain(body));
-            }
+            self.drains.drain(&parts.headers, body);
             refusal.into_response(family)
         })
     }

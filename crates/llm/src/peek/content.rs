@@ -33,11 +33,7 @@ pub(super) struct Content {
     pub(super) correlating_tool_call_id: Option<String>,
 }
 
-<<<<<<< HEAD
-/// The last message or item in `array`: `messages`, or for Responses `input`, raw.
-=======
 /// Looks at the last message or item of `array`, which is the raw `messages` or, for Responses, `input`.
->>>>>>> wt-request
 pub(super) fn look(api: Api, array: &[u8], with_prompt: bool) -> Content {
     let (texts, tool_call_id) = match api {
         Api::Messages => messages(array),

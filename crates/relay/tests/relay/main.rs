@@ -11,3 +11,4 @@ mod records;
 mod refusals;
 mod revocation;
 mod support;
+mod uploads;

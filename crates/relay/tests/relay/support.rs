@@ -274,6 +274,8 @@ pub(crate) struct WorldOptions {
     pub(crate) idle_timeout: Duration,
     pub(crate) token_in_body: gateway_relay::TokenInBody,
     pub(crate) recording: RecordingOptions,
+    /// A provider of the test's own, in place of the one that is told how to answer.
+    pub(crate) provider: Option<SocketAddr>,
 }
 
 /// Short where tests wait for them to run out, and long enough for a busy machine.
@@ -289,6 +291,7 @@ impl Default for WorldOptions {
             idle_timeout: Duration::from_mins(10),
             token_in_body: gateway_relay::TokenInBody::Allow,
             recording: RecordingOptions::default(),
+            provider: None,
         }
     }
 }
@@ -301,7 +304,8 @@ impl World {
     pub(crate) async fn with(options: WorldOptions) -> Self {
         let tasks = TaskTracker::new();
         let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", provider.local_addr().unwrap());
+        let base = options.provider.unwrap_or_else(|| provider.local_addr().unwrap());
+        let base = format!("http://{base}");
         let (send, exchanges) = mpsc::unbounded_channel();
         tasks.spawn(provide(provider, send, tasks.clone()));
 
