@@ -7,6 +7,7 @@ mod fidelity;
 mod http2;
 mod listen;
 mod races;
+mod recording;
 mod records;
 mod refusals;
 mod revocation;
