@@ -45,7 +45,7 @@ pub(crate) enum Want {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Go,
-    /// [`Scanner::feed`] returns behind the byte that ended the value.
+    /// [`Scanner::feed`] returns behind the value.
     Pause,
 }
 
@@ -219,7 +219,8 @@ impl<S: Copy + 'static> Scanner<S> {
         matches!(self.state, State::Done)
     }
 
-    /// Takes the next bytes, and returns how many it took: all, unless the visitor asked for a pause.
+    /// Takes the next bytes, and returns how many it took: all, unless the visitor asked for a pause. It may be none,
+    /// if the pause is behind a number that only the first of them showed to be whole.
     pub(crate) fn feed<V: Visitor<Step = S>>(&mut self, bytes: &[u8], visitor: &mut V) -> usize {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -597,3 +598,6 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit());
     text.split_at(end.unwrap_or(text.len()))
 }
+
+#[cfg(test)]
+mod tests;
