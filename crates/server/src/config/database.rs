@@ -80,8 +80,8 @@ impl DatabaseConfig {
     /// For opening the store.
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
-            target: self.target.clone(),
             max_connections: self.max_connections,
+            ..StoreOptions::new(self.target.clone())
         }
     }
 }

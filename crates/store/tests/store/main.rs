@@ -7,6 +7,8 @@
 
 mod authors;
 mod cancellation;
+mod interceptions_support;
+mod interceptions_write;
 mod opening;
 mod owners;
 mod races;
