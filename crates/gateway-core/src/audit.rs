@@ -250,6 +250,15 @@ impl Changes {
         self.with(field, Some(before.to_string()), None)
     }
 
+    /// Notes a field that stays as it is and says what the rest is about.
+    #[must_use]
+    pub fn kept(mut self, field: impl Into<String>, value: &(impl ToString + ?Sized)) -> Self {
+        let value = Some(value.to_string());
+        let (before, after) = (value.clone(), value);
+        self.0.insert(field.into(), Change { before, after });
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -15,6 +15,7 @@ use gateway_core::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Postgres, Sqlite};
 
+use crate::audit::write::Signature;
 use crate::author::{Author, Rights};
 use crate::error::StoreError;
 use crate::fault::Fault;
@@ -75,6 +76,7 @@ pub(crate) enum Conn {
 pub(crate) struct Tx {
     conn: Option<Conn>,
     pub(crate) rights: Rights,
+    pub(crate) signature: Signature,
 }
 
 /// Runs one expression on the connection of either engine: `on!(conn, |c| sqlx::query(..).execute(c).await)`.
@@ -177,6 +179,7 @@ impl Db {
         let mut tx = Tx {
             conn: Some(conn),
             rights: Rights::System,
+            signature: author.signature(now),
         };
         let begin = match tx.conn() {
             Conn::Sqlite(_) => "BEGIN IMMEDIATE",
