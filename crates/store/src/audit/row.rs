@@ -1,7 +1,8 @@
 //! An entry as it is stored.
 
 use std::collections::BTreeMap;
-use std::str::FromStr as _;
+use std::error::Error as StdError;
+use std::str::FromStr;
 
 use gateway_core::Timestamp;
 use gateway_core::audit::{Actor, Change, Changes, Entry, Source, Target};
@@ -51,10 +52,7 @@ impl TryFrom<AuditRow> for Entry {
 
     fn try_from(row: AuditRow) -> Result<Self, StoreError> {
         let id = row.id.as_str();
-        let optional =
-            |column, text: Option<&str>| text.map(|text| value(AUDIT_LOG, column, id, text)).transpose();
-        let address = row.address.as_deref().map(std::net::IpAddr::from_str).transpose();
-        let address = address.map_err(|error| bad_row(AUDIT_LOG, "address", id, error))?;
+        let address = optional("address", id, row.address.as_deref())?;
         let changes =
             changes_from_json(&row.changes).map_err(|error| bad_row(AUDIT_LOG, "changes", id, error))?;
         Ok(Self {
@@ -62,13 +60,9 @@ impl TryFrom<AuditRow> for Entry {
             at: Timestamp::from_micros(row.at),
             actor: Actor {
                 kind: value(AUDIT_LOG, "actor_kind", id, &row.actor_kind)?,
-                id: row
-                    .actor_id
-                    .as_deref()
-                    .map(|text| value(AUDIT_LOG, "actor_id", id, text))
-                    .transpose()?,
+                id: optional("actor_id", id, row.actor_id.as_deref())?,
                 username: row.actor_username,
-                token_id: optional("actor_token_id", row.actor_token_id.as_deref())?,
+                token_id: optional("actor_token_id", id, row.actor_token_id.as_deref())?,
             },
             source: Source::new(address, row.user_agent.as_deref().map(str::as_bytes)),
             action: value(AUDIT_LOG, "action", id, &row.action)?,
@@ -81,6 +75,13 @@ impl TryFrom<AuditRow> for Entry {
             detail: row.detail,
         })
     }
+}
+
+fn optional<T>(column: &'static str, id: &str, text: Option<&str>) -> Result<Option<T>, StoreError>
+where
+    T: FromStr<Err: Into<Box<dyn StdError + Send + Sync>>>,
+{
+    text.map(|text| value(AUDIT_LOG, column, id, text)).transpose()
 }
 
 pub(super) fn changes_to_json(changes: &Changes) -> String {
