@@ -6,6 +6,7 @@
 //!
 //! Times are RFC 3339 in UTC with microseconds, durations whole nanoseconds in 64 bits, ids text.
 
+pub mod audit;
 pub mod buildinfo;
 pub mod error;
 pub mod login;
@@ -14,6 +15,7 @@ pub mod time;
 pub mod token;
 pub mod user;
 
+pub use audit::{AuditActor, AuditChange, AuditEntry, AuditPage, AuditTarget};
 pub use buildinfo::{BuildInfo, Greeting};
 pub use error::{ErrorReply, MessageReply, Validation};
 pub use login::{AuthMethods, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest};

@@ -1,6 +1,7 @@
 //! Times in JSON: RFC 3339, UTC, always with six digits of a second, so that texts sort as the times do.
 
 use std::fmt;
+use std::str::FromStr;
 
 use gateway_core::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error};
@@ -11,6 +12,10 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
 pub struct Time(jiff::Timestamp);
+
+/// Text that is no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidTime;
 
 /// Midnight of the first of January of year 1, in microseconds: what clients written in Go know as "no time".
 const YEAR_ONE_MICROS: i64 = -62_135_596_800_000_000;
@@ -56,6 +61,14 @@ impl From<Option<Timestamp>> for Time {
 impl From<Time> for Timestamp {
     fn from(time: Time) -> Self {
         Self::from_micros(time.0.as_microsecond())
+    }
+}
+
+impl FromStr for Time {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        text.parse().map(Self).map_err(|_| InvalidTime)
     }
 }
 

@@ -22,6 +22,41 @@ pub struct InvalidId {
     kind: &'static str,
 }
 
+/// What an id that is a UUID can do, but for how a new one is made.
+macro_rules! uuid_id {
+    ($name:ident, $kind:literal) => {
+        impl $name {
+            pub const fn from_uuid(uuid: uuid::Uuid) -> Self {
+                Self(uuid)
+            }
+
+            pub const fn as_uuid(self) -> uuid::Uuid {
+                self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::id::InvalidId;
+
+            /// Takes the hyphenated form only, so that one id has one spelling.
+            fn from_str(text: &str) -> Result<Self, $crate::id::InvalidId> {
+                let refused = $crate::id::InvalidId::new($kind);
+                if text.len() != 36 {
+                    return Err(refused);
+                }
+                uuid::Uuid::try_parse(text).map(Self).map_err(|_| refused)
+            }
+        }
+    };
+}
+pub(crate) use uuid_id;
+
 // === impl InvalidId ===
 
 impl InvalidId {
@@ -37,34 +72,9 @@ impl UserId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
-
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
-    }
 }
 
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for UserId {
-    type Err = InvalidId;
-
-    /// Takes the hyphenated form only, so that one user has one spelling.
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let refused = InvalidId { kind: "user" };
-        if text.len() != 36 {
-            return Err(refused);
-        }
-        Uuid::try_parse(text).map(Self).map_err(|_| refused)
-    }
-}
+uuid_id!(UserId, "user");
 
 // === impl TokenId ===
 

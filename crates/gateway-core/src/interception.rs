@@ -5,14 +5,12 @@
 //! whoever builds a record has put U+FFFD in place of what a database refuses, and has cut what is too long.
 //! Nothing here holds a credential.
 
-use std::fmt;
-use std::str::FromStr;
-
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::id::{InvalidId, TokenId, UserId};
+use crate::id::{TokenId, UserId, uuid_id};
 use crate::provider::{ProviderKind, ProviderName};
+use crate::words::words;
 
 /// The id of an interception: UUID of version 7, so that id order is time order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,91 +195,26 @@ pub enum Mark {
     Unrecordable,
 }
 
-/// Text that is none of the words of a fixed set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {kind} {word:?}")]
-pub struct UnknownWord {
-    kind: &'static str,
-    word: String,
-}
-
 // === impl InterceptionId, RunId ===
 
-macro_rules! uuid_id {
-    ($name:ident, $kind:literal) => {
-        impl $name {
-            /// A new id, ordered by the current time.
-            pub fn generate() -> Self {
-                Self(Uuid::now_v7())
-            }
+impl InterceptionId {
+    /// A new id, ordered by the current time.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
 
-            pub const fn from_uuid(uuid: Uuid) -> Self {
-                Self(uuid)
-            }
-
-            pub const fn as_uuid(self) -> Uuid {
-                self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            /// Takes the hyphenated form only, so that one id has one spelling.
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                if text.len() != 36 {
-                    return Err(InvalidId::new($kind));
-                }
-                Uuid::try_parse(text)
-                    .map(Self)
-                    .map_err(|_| InvalidId::new($kind))
-            }
-        }
-    };
+impl RunId {
+    /// A new id, ordered by the current time.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
 }
 
 uuid_id!(InterceptionId, "interception");
 uuid_id!(RunId, "run");
 
 // === Fixed sets of words ===
-
-macro_rules! words {
-    ($name:ident, $kind:literal, [$($variant:ident => $word:literal),+ $(,)?]) => {
-        impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|word| word.as_str() == text)
-                    .ok_or_else(|| UnknownWord { kind: $kind, word: text.chars().take(64).collect() })
-            }
-        }
-    };
-}
 
 words!(CredentialKind, "credential kind", [
     Centralized => "centralized",

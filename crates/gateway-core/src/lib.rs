@@ -1,8 +1,9 @@
 //! The vocabulary of the gateway: ids, time, users, roles, tokens, lifetimes, passwords, providers,
-//! interceptions, and the rule that says which credential a request uses.
+//! interceptions, the audit log, and the rule that says which credential a request uses.
 //!
 //! Nothing here does I/O, knows a wire format or holds a lock. Every other crate speaks in these types.
 
+pub mod audit;
 pub mod clock;
 pub mod credential;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod scope;
 pub mod secret;
 pub mod token;
 pub mod user;
+pub mod words;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use id::{TokenId, UserId};

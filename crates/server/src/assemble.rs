@@ -3,6 +3,7 @@
 //! [`serve`] takes typed values and listeners that are bound already, so that tests can listen where they like. It
 //! returns when everything that was in flight has ended or was cut, and what the jobs held is written down.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::config::TrustedProxies;
 use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
 use crate::service::attempts::Attempts;
+use crate::service::failures::Failures;
 use crate::service::hasher::Hasher;
 use crate::service::removals::Removals;
 use crate::service::setup::Setup;
@@ -42,6 +44,10 @@ pub struct Parts {
     pub sessions_slide: bool,
     /// How long expired tokens are kept; none is for ever.
     pub retention: Option<Lifetime>,
+    /// How long entries of the audit log are kept; none is for ever.
+    pub audit_retention: Option<Lifetime>,
+    /// The options in effect without their secrets, whose changes stand in the audit log.
+    pub options: BTreeMap<String, String>,
     pub first_user_code: Option<Secret>,
     pub access_url: String,
     pub trusted_proxies: TrustedProxies,
@@ -70,10 +76,13 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         lifetimes: parts.lifetimes,
         hasher: Hasher::new(cores),
         attempts: Arc::new(Attempts::default()),
+        failures: Arc::new(Failures::default()),
         setup: Arc::new(Setup::new(parts.first_user_code)),
         removals: Removals::default(),
         tasks: requests.clone(),
     };
+    let now = services.clock.now();
+    store.audit().note_configuration(&parts.options, now).await?;
     announce_setup(&services).await?;
     let relay_options = RelayOptions {
         leaked_tokens: Some(Arc::new(Leaks(services.clone()))),
@@ -92,16 +101,12 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
 
     // The jobs go on while requests finish, so that their last uses are written down, too.
     let stop_jobs = CancellationToken::new();
-    background.spawn(
-        "uses of tokens",
-        jobs::note_uses(services.clone(), parts.sessions_slide, stop_jobs.clone()),
-    );
-    if let Some(retention) = parts.retention {
-        background.spawn(
-            "expired tokens",
-            jobs::remove_expired(services, retention, stop_jobs.clone()),
-        );
-    }
+    let terms = JobTerms {
+        sessions_slide: parts.sessions_slide,
+        retention: parts.retention,
+        audit_retention: parts.audit_retention,
+    };
+    start_jobs(&background, &services, &terms, &stop_jobs);
     for endpoint in endpoints {
         let service = tower::service_fn({
             let front = front.clone();
@@ -120,6 +125,36 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     let outcome = background.finish(LAST_STEPS).await;
     store.close().await;
     Ok(outcome?)
+}
+
+/// What the jobs are told.
+struct JobTerms {
+    sessions_slide: bool,
+    retention: Option<Lifetime>,
+    audit_retention: Option<Lifetime>,
+}
+
+fn start_jobs(background: &Background, services: &Services, terms: &JobTerms, stop: &CancellationToken) {
+    background.spawn(
+        "uses of tokens",
+        jobs::note_uses(services.clone(), terms.sessions_slide, stop.clone()),
+    );
+    background.spawn(
+        "failed logins",
+        jobs::note_failures(services.clone(), stop.clone()),
+    );
+    if let Some(retention) = terms.retention {
+        background.spawn(
+            "expired tokens",
+            jobs::remove_expired(services.clone(), retention, stop.clone()),
+        );
+    }
+    if let Some(retention) = terms.audit_retention {
+        background.spawn(
+            "old entries of the audit log",
+            jobs::remove_old_audit(services.clone(), retention, stop.clone()),
+        );
+    }
 }
 
 /// Waits for the end of everything: by itself after the drain has begun, or cut at the deadline.

@@ -73,6 +73,8 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
         },
         sessions_slide: accounts.refresh_sessions,
         retention: accounts.expired_token_retention,
+        audit_retention: config.audit.retention,
+        options: config.options,
         first_user_code: accounts.first_user_code,
         access_url: access_url.to_owned(),
         trusted_proxies: config.listen.trusted_proxies,

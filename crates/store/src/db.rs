@@ -15,6 +15,7 @@ use gateway_core::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Postgres, Row as _, Sqlite};
 
+use crate::audit::write::Signature;
 use crate::author::{Author, Rights};
 use crate::error::StoreError;
 use crate::fault::Fault;
@@ -93,6 +94,7 @@ pub(crate) struct Tx {
     pub(crate) rights: Rights,
     /// Given back when the transaction is over.
     turn: Option<Turn>,
+    pub(crate) signature: Signature,
 }
 
 /// Runs one expression on the connection of either engine: `on!(conn, |c| sqlx::query(..).execute(c).await)`.
@@ -199,7 +201,7 @@ impl Db {
                 (conn, BEGIN_POSTGRES, None)
             }
         };
-        let mut tx = Tx::begin(conn, begin, turn).await?;
+        let mut tx = Tx::begin(conn, begin, turn, author.signature(now)).await?;
         match author.check(&mut tx, now).await {
             Ok(rights) => {
                 tx.rights = rights;
@@ -221,7 +223,9 @@ impl Db {
                 (conn, BEGIN_POSTGRES_RECORDS, None)
             }
         };
-        Tx::begin(conn, begin, turn).await
+        // Nothing about records is audited.
+        let signature = Author::System.signature(Timestamp::from_micros(0));
+        Tx::begin(conn, begin, turn, signature).await
     }
 
     /// See [`Store::checkpoint`](crate::Store::checkpoint).
@@ -292,12 +296,18 @@ impl<D: Database> Lanes<D> {
 // === impl Tx ===
 
 impl Tx {
-    async fn begin(conn: Conn, begin: &'static str, turn: Option<Turn>) -> Result<Self, Fault> {
+    async fn begin(
+        conn: Conn,
+        begin: &'static str,
+        turn: Option<Turn>,
+        signature: Signature,
+    ) -> Result<Self, Fault> {
         // From here on dropping it closes the connection, whether or not the transaction has begun.
         let mut tx = Self {
             conn: Some(conn),
             rights: Rights::System,
             turn,
+            signature,
         };
         tx.execute(begin).await?;
         Ok(tx)

@@ -1,5 +1,5 @@
-//! The store: users, tokens, the fact that set-up is done, and what was asked of the providers, on SQLite or
-//! PostgreSQL.
+//! The store: users, tokens, the fact that set-up is done, the audit log, and what was asked of the providers, on SQLite
+//! or PostgreSQL.
 //!
 //! One concrete [`Store`], cheap to clone. Each query is one SQL text with `$n` placeholders that runs on both
 //! engines; the conformance suite in `tests/store` holds them to the same behaviour. Who may do what is decided
@@ -11,7 +11,8 @@
 //! 2. a private row struct that derives `FromRow`, and `TryFrom` of it for the domain type, in `rows.rs`;
 //! 3. a module with a struct that borrows the database, returned by a method of [`Store`]. Reads go through
 //!    `Db::read`, writes through `Db::write` and `Db::begin`, which checks the author;
-//! 4. tests in `tests/store`, each of which runs on both engines.
+//! 4. an entry in the audit log for each write that somebody asks for, with `Tx::audit` inside its transaction;
+//! 5. tests in `tests/store`, each of which runs on both engines.
 //!
 //! What everybody may rely on:
 //! * Every read and write returns within [`OPERATION_TIMEOUT`], whatever the database does.
@@ -26,6 +27,7 @@
 //!   again.
 //! * Nothing checkpoints SQLite's write-ahead log but [`Store::checkpoint`], which the server has to call.
 
+mod audit;
 mod author;
 mod db;
 mod error;
@@ -42,6 +44,7 @@ mod text;
 mod tokens;
 mod users;
 
+pub use audit::{Audit, AuditFilter};
 pub use author::Author;
 pub use db::OPERATION_TIMEOUT;
 pub use error::{Field, OpenError, StoreError, TextFault};

@@ -100,6 +100,7 @@ pub(crate) struct TokenWithUserRow {
 #[derive(FromRow)]
 pub(crate) struct AuthorRow {
     pub(crate) user_id: String,
+    pub(crate) username: String,
     pub(crate) expires_at: i64,
     pub(crate) status: String,
     pub(crate) roles: String,
@@ -108,6 +109,7 @@ pub(crate) struct AuthorRow {
 /// What making a token needs to know of its user.
 #[derive(FromRow)]
 pub(crate) struct TokenOwnerRow {
+    pub(crate) username: String,
     pub(crate) status: String,
     pub(crate) password_hash: Option<String>,
 }
@@ -190,14 +192,19 @@ pub(crate) fn status(user_id: &str, status: &str) -> Result<UserStatus, StoreErr
     value(USERS, "status", user_id, status)
 }
 
-fn value<T>(table: &'static str, column: &'static str, id: &str, text: &str) -> Result<T, StoreError>
+pub(crate) fn value<T>(
+    table: &'static str,
+    column: &'static str,
+    id: &str,
+    text: &str,
+) -> Result<T, StoreError>
 where
     T: FromStr<Err: Into<Box<dyn StdError + Send + Sync>>>,
 {
     text.parse().map_err(|error| bad_row(table, column, id, error))
 }
 
-fn bad_row(
+pub(crate) fn bad_row(
     table: &'static str,
     column: &'static str,
     id: &str,

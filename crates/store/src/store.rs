@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::audit::Audit;
 use crate::db::Db;
 use crate::error::{OpenError, StoreError};
 use crate::interceptions::Interceptions;
@@ -35,6 +36,10 @@ impl Store {
 
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens::new(&self.db)
+    }
+
+    pub fn audit(&self) -> Audit<'_> {
+        Audit::new(&self.db)
     }
 
     pub fn interceptions(&self) -> Interceptions<'_> {

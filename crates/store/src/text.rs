@@ -22,6 +22,13 @@ pub(crate) fn is_storable(text: &str) -> bool {
     text.len() <= MAX_BYTES && !text.contains('\0')
 }
 
+/// The text as both engines can keep it: without U+0000, and cut to [`MAX_BYTES`].
+pub(crate) fn mended(text: &str) -> String {
+    let mut mended = text.replace('\0', "\u{fffd}");
+    mended.truncate(mended.floor_char_boundary(MAX_BYTES));
+    mended
+}
+
 /// The form in which text is compared whatever the case of its letters.
 pub(crate) fn fold(text: &str) -> String {
     text.to_lowercase()
@@ -55,6 +62,14 @@ mod tests {
         let error = check(Field::TokenName, &"x".repeat(MAX_BYTES + 1)).unwrap_err();
         assert_eq!(error.to_string(), "the token name is longer than 1024 bytes");
         assert!(check(Field::Name, &"x".repeat(MAX_BYTES)).is_ok());
+    }
+
+    #[test]
+    fn mended_text_is_storable() {
+        for text in ["", "a", "a\0b", &"\0".repeat(MAX_BYTES), &"ä".repeat(MAX_BYTES)] {
+            assert!(is_storable(&mended(text)), "{text:?}");
+        }
+        assert_eq!(mended("a\0b"), "a\u{fffd}b");
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl ResetPassword {
         let removed = store
             .users()
             .set_password(
-                &Author::System,
+                &Author::SystemFor("coder reset-password"),
                 user.id,
                 &hash,
                 self.keep_api_tokens,

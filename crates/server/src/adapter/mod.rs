@@ -23,6 +23,9 @@ impl TokenSource for StoreTokens {
     }
 }
 
+/// The author of their removal.
+const LEAKED: Author = Author::SystemFor("its text stood in the body of a request");
+
 /// Removes tokens that were found where they do not belong.
 pub(crate) struct Leaks(pub(crate) Services);
 
@@ -32,7 +35,7 @@ impl LeakedTokens for Leaks {
         async move {
             let (store, now) = (services.store.clone(), services.clock.now());
             let removal = services.commit(Revoked::Tokens(vec![token]), async move {
-                store.tokens().remove(&Author::System, token, now).await?;
+                store.tokens().remove(&LEAKED, token, now).await?;
                 Ok(((), Revoked::Tokens(vec![token])))
             });
             match removal.await {

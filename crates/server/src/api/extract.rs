@@ -9,28 +9,30 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use gateway_api_types::{ErrorReply, SESSION_HEADER};
-use gateway_core::{ApiToken, Principal};
+use gateway_core::ApiToken;
+use gateway_core::audit::Source;
 use gateway_relay::access::{AccessError, Admission};
 use gateway_relay::listen::PeerAddr;
 use serde::de::DeserializeOwned;
 
 use super::{ApiError, ApiState};
 use crate::config::TrustedProxies;
+use crate::service::Requester;
 use crate::service::error::ServiceError;
 use crate::service::setup::Origin;
 
 /// Who calls, verified.
 pub(crate) struct Caller {
-    pub(crate) principal: Arc<Principal>,
+    pub(crate) requester: Requester,
     /// Held while the call runs, so that it is not answered after its right is gone.
     admission: Option<Admission>,
 }
 
 /// Where the client is.
 pub(crate) struct Client {
-    pub(crate) address: Option<IpAddr>,
+    pub(crate) source: Source,
     pub(crate) origin: Origin,
 }
 
@@ -62,7 +64,7 @@ impl Caller {
 
     /// The same if this is the token that the call is made with.
     pub(crate) fn release_if_own(&mut self, token_id: &str) {
-        if self.principal.token_id.as_str() == token_id {
+        if self.requester.token_id.as_str() == token_id {
             self.release();
         }
     }
@@ -74,11 +76,11 @@ impl FromRequestParts<ApiState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let text = credential(&parts.headers).ok_or_else(signed_out)?;
         let token = ApiToken::parse(text).map_err(|_| signed_out())?;
-        let from = client_address(parts, &state.trusted_proxies);
+        let source = source(parts, &state.trusted_proxies);
         let admission = state
             .services
             .access
-            .admit(&token, from)
+            .admit(&token, source.address())
             .await
             .map_err(|error| match error {
                 AccessError::Invalid => signed_out(),
@@ -95,9 +97,12 @@ impl FromRequestParts<ApiState> for Caller {
             )
             .into());
         }
-        let principal = Arc::clone(admission.principal());
+        let requester = Requester {
+            principal: Arc::clone(admission.principal()),
+            source,
+        };
         Ok(Self {
-            principal,
+            requester,
             admission: Some(admission),
         })
     }
@@ -151,7 +156,7 @@ impl FromRequestParts<ApiState> for Client {
             is_local_name: is_local_name(parts),
         };
         Ok(Self {
-            address: client_address(parts, &state.trusted_proxies),
+            source: source(parts, &state.trusted_proxies),
             origin,
         })
     }
@@ -170,6 +175,15 @@ fn is_local_name(parts: &Parts) -> bool {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What the audit log is told of a client.
+fn source(parts: &Parts, proxies: &TrustedProxies) -> Source {
+    let user_agent = parts.headers.get(header::USER_AGENT);
+    Source::new(
+        client_address(parts, proxies),
+        user_agent.map(HeaderValue::as_bytes),
+    )
 }
 
 /// The TCP peer, or whom a trusted peer speaks for: of a list, the last entry that is not itself trusted. Entries are

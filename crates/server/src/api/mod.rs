@@ -4,6 +4,7 @@
 //! with its `utoipa::path`, a line in [`router`] and one in [`openapi`]. A test compares the two lists. Handlers
 //! convert; they hold no rule and no SQL.
 
+mod audit;
 mod error;
 mod extract;
 mod meta;
@@ -49,6 +50,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     let v2 = Router::new()
         .route("/buildinfo", get(meta::build_info))
         .route("/openapi.json", get(meta::document))
+        .route("/audit", get(audit::list))
         .route("/users", get(users::list).post(users::create))
         .route("/users/first", get(session::first).post(session::create_first))
         .route("/users/authmethods", get(session::auth_methods))
@@ -112,14 +114,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "AI gateway", description = "Accounts, sessions and tokens of the AI gateway."),
+    info(title = "AI gateway", description = "Accounts, sessions, tokens and the audit log of the AI gateway."),
     paths(
         meta::root, meta::health, meta::greeting, meta::build_info, meta::document,
         session::first, session::create_first, session::auth_methods, session::login, session::logout,
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,
-        tokens::remove, tokens::expire,
+        tokens::remove, tokens::expire, audit::list,
     ),
     modifiers(&TokenHeader),
 )]

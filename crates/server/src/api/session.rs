@@ -49,7 +49,7 @@ pub(super) async fn create_first(
     };
     let user = state
         .services
-        .create_first_user(first, client.origin, client.address)
+        .create_first_user(first, client.origin, &client.source)
         .await?;
     let reply = FirstUserReply {
         user_id: user.id.as_uuid(),
@@ -80,7 +80,7 @@ pub(super) async fn login(
 ) -> Result<(StatusCode, Json<LoginReply>), ApiError> {
     let token = state
         .services
-        .login(&body.email, body.password.into_secret(), client.address)
+        .login(&body.email, body.password.into_secret(), &client.source)
         .await?;
     Ok((
         StatusCode::CREATED,
@@ -100,7 +100,7 @@ pub(super) async fn logout(
     mut caller: Caller,
 ) -> Result<Json<MessageReply>, ApiError> {
     caller.release();
-    state.services.logout(&caller.principal).await?;
+    state.services.logout(&caller.requester).await?;
     Ok(Json(MessageReply {
         message: "signed out".to_owned(),
     }))

@@ -39,7 +39,7 @@ pub(super) async fn create_session(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<(StatusCode, Json<KeyReply>), ApiError> {
-    let token = state.services.create_session(&caller.principal, &user).await?;
+    let token = state.services.create_session(&caller.requester, &user).await?;
     caller.still()?;
     Ok((
         StatusCode::CREATED,
@@ -67,7 +67,7 @@ pub(super) async fn list(
     };
     let tokens = state
         .services
-        .list_tokens(&caller.principal, &user, listing)
+        .list_tokens(&caller.requester, &user, listing)
         .await?;
     caller.still()?;
     Ok(Json(
@@ -110,7 +110,7 @@ pub(super) async fn create(
     };
     let token = state
         .services
-        .create_token(&caller.principal, &user, request)
+        .create_token(&caller.requester, &user, request)
         .await?;
     caller.still()?;
     Ok((
@@ -130,7 +130,7 @@ pub(super) async fn config(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<Json<TokenConfig>, ApiError> {
-    let max = state.services.token_config(&caller.principal, &user).await?;
+    let max = state.services.token_config(&caller.requester, &user).await?;
     caller.still()?;
     Ok(Json(TokenConfig {
         max_token_lifetime: max.as_nanos(),
@@ -148,7 +148,7 @@ pub(super) async fn by_name(
 ) -> Result<Json<ApiKey>, ApiError> {
     let record = state
         .services
-        .token_by_name(&caller.principal, &user, &name)
+        .token_by_name(&caller.requester, &user, &name)
         .await?;
     caller.still()?;
     Ok(Json(ApiKey::new(&record, None)))
@@ -163,7 +163,7 @@ pub(super) async fn show(
     caller: Caller,
     AppPath((_user, id)): AppPath<(String, String)>,
 ) -> Result<Json<ApiKey>, ApiError> {
-    let record = state.services.token(&caller.principal, &id).await?;
+    let record = state.services.token(&caller.requester, &id).await?;
     caller.still()?;
     Ok(Json(ApiKey::new(&record, None)))
 }
@@ -178,7 +178,7 @@ pub(super) async fn remove(
     AppPath((_user, id)): AppPath<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     caller.release_if_own(&id);
-    state.services.remove_token(&caller.principal, &id).await?;
+    state.services.remove_token(&caller.requester, &id).await?;
     caller.still()?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -193,7 +193,7 @@ pub(super) async fn expire(
     AppPath((_user, id)): AppPath<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     caller.release_if_own(&id);
-    state.services.expire_token(&caller.principal, &id).await?;
+    state.services.expire_token(&caller.requester, &id).await?;
     caller.still()?;
     Ok(StatusCode::NO_CONTENT)
 }

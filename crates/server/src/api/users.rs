@@ -50,7 +50,7 @@ pub(super) async fn list(
     AppQuery(query): AppQuery<ListQuery>,
 ) -> Result<Json<UsersPage>, ApiError> {
     let filter = filter(&query)?;
-    let page = state.services.list_users(&caller.principal, filter).await?;
+    let page = state.services.list_users(&caller.requester, filter).await?;
     caller.still()?;
     Ok(Json(UsersPage {
         users: page.users.iter().map(User::from).collect(),
@@ -124,7 +124,7 @@ pub(super) async fn create(
         is_service_account,
         without_password: body.login_type == Some(UserLoginType::None),
     };
-    let user = state.services.create_user(&caller.principal, request).await?;
+    let user = state.services.create_user(&caller.requester, request).await?;
     caller.still()?;
     Ok((StatusCode::CREATED, Json(User::from(&user))))
 }
@@ -135,7 +135,7 @@ pub(super) async fn create(
     (status = 401, body = ErrorReply),
 ))]
 pub(super) async fn assignable_roles(caller: Caller) -> Result<Json<Vec<AssignableRole>>, ApiError> {
-    let may = caller.principal.roles.allow(Permission::ManageRoles);
+    let may = caller.requester.roles.allow(Permission::ManageRoles);
     caller.still()?;
     Ok(Json(
         Role::ALL
@@ -153,7 +153,7 @@ pub(super) async fn show(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<Json<User>, ApiError> {
-    let user = state.services.find_user(&caller.principal, &user).await?;
+    let user = state.services.find_user(&caller.requester, &user).await?;
     caller.still()?;
     Ok(Json(User::from(&user)))
 }
@@ -171,7 +171,7 @@ pub(super) async fn delete(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<Json<MessageReply>, ApiError> {
-    let tokens = state.services.delete_user(&caller.principal, &user).await?;
+    let tokens = state.services.delete_user(&caller.requester, &user).await?;
     caller.still()?;
     Ok(Json(MessageReply {
         message: format!("the user was deleted, with {tokens} tokens and sessions"),
@@ -192,7 +192,7 @@ pub(super) async fn set_profile(
 ) -> Result<Json<User>, ApiError> {
     let user = state
         .services
-        .set_profile(&caller.principal, &user, body.username, body.name)
+        .set_profile(&caller.requester, &user, body.username, body.name)
         .await?;
     caller.still()?;
     Ok(Json(User::from(&user)))
@@ -211,7 +211,7 @@ pub(super) async fn suspend(
 ) -> Result<Json<User>, ApiError> {
     let user = state
         .services
-        .set_status(&caller.principal, &user, gateway_core::UserStatus::Suspended)
+        .set_status(&caller.requester, &user, gateway_core::UserStatus::Suspended)
         .await?;
     caller.still()?;
     Ok(Json(User::from(&user)))
@@ -230,7 +230,7 @@ pub(super) async fn activate(
 ) -> Result<Json<User>, ApiError> {
     let user = state
         .services
-        .set_status(&caller.principal, &user, gateway_core::UserStatus::Active)
+        .set_status(&caller.requester, &user, gateway_core::UserStatus::Active)
         .await?;
     caller.still()?;
     Ok(Json(User::from(&user)))
@@ -254,7 +254,7 @@ pub(super) async fn set_password(
     let new = body.password.into_secret();
     state
         .services
-        .set_password(&caller.principal, &user, old, new, body.keep_api_tokens)
+        .set_password(&caller.requester, &user, old, new, body.keep_api_tokens)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -267,7 +267,7 @@ pub(super) async fn roles(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<Json<RolesReply>, ApiError> {
-    let user = state.services.find_user(&caller.principal, &user).await?;
+    let user = state.services.find_user(&caller.requester, &user).await?;
     caller.still()?;
     Ok(Json(RolesReply::from(&user.roles)))
 }
@@ -286,7 +286,7 @@ pub(super) async fn set_roles(
 ) -> Result<Json<User>, ApiError> {
     let user = state
         .services
-        .set_roles(&caller.principal, &user, &body.roles)
+        .set_roles(&caller.requester, &user, &body.roles)
         .await?;
     caller.still()?;
     Ok(Json(User::from(&user)))
@@ -306,8 +306,8 @@ pub(super) async fn login_type(
     caller: Caller,
     AppPath(user): AppPath<String>,
 ) -> Result<Json<LoginTypeReply>, ApiError> {
-    let user = state.services.find_user(&caller.principal, &user).await?;
-    if user.id != caller.principal.user_id {
+    let user = state.services.find_user(&caller.requester, &user).await?;
+    if user.id != caller.requester.user_id {
         return Err(ServiceError::Forbidden("only one's own can be asked for".to_owned()).into());
     }
     caller.still()?;

@@ -94,10 +94,7 @@ impl AccountConfig {
         let given_default = reader.given(&DEFAULT_TOKEN_LIFETIME, lifetime);
         let max = reader.value(&MAX_TOKEN_LIFETIME, lifetime);
         let max_admin = reader.value(&MAX_ADMIN_TOKEN_LIFETIME, lifetime);
-        let retention = reader.value(&API_KEYS_RETENTION, |text| match text {
-            "0" | "0s" => Ok(None),
-            text => lifetime(text).map(Some),
-        });
+        let retention = reader.value(&API_KEYS_RETENTION, retention);
         let first_user_code = reader.secret(&FIRST_USER_CODE, check_code);
         let (given_default, max, max_admin) = (given_default?, max?, max_admin?);
         if let Some(default) = given_default
@@ -127,6 +124,14 @@ impl AccountConfig {
 
 fn lifetime(text: &str) -> Result<Lifetime, InvalidLifetime> {
     text.parse()
+}
+
+/// How long something is kept; none: for ever.
+pub(super) fn retention(text: &str) -> Result<Option<Lifetime>, InvalidLifetime> {
+    match text {
+        "0" | "0s" => Ok(None),
+        text => lifetime(text).map(Some),
+    }
 }
 
 fn check_code(code: Secret) -> Result<Secret, String> {

@@ -146,7 +146,10 @@ fn read_proxy(reader: &mut Reader<'_>, variables: [&str; 2]) -> Read<Option<Stri
 }
 
 /// The first of the variables that is not empty. One that is not text counts as text that nothing can be made of.
-fn first_given<'a>(environment: &Environment, variables: [&'a str; 2]) -> Option<(&'a str, String)> {
+pub(super) fn first_given<'a>(
+    environment: &Environment,
+    variables: [&'a str; 2],
+) -> Option<(&'a str, String)> {
     variables.into_iter().find_map(|variable| {
         let value = environment.get(variable)?.to_string_lossy().into_owned();
         (!value.is_empty()).then_some((variable, value))

@@ -15,6 +15,9 @@ pub(super) struct Faulty;
 /// What reading a part of the configuration gives.
 pub(super) type Read<T> = Result<T, Faulty>;
 
+/// Stands for a value that is not shown at all.
+const HIDDEN: &str = "(not shown, since it may hold a secret)";
+
 /// As much of a value as a message shows.
 const SHOWN: usize = 120;
 
@@ -50,13 +53,25 @@ impl std::error::Error for ConfigError {}
 /// A value for a message: quoted, not too long, on one line, and without any gateway token. What could be an address
 /// with a password or key in it is not shown at all.
 pub(super) fn quoted(value: &str) -> String {
+    match shown(value) {
+        Some(shown) => format!("{shown:?}"),
+        None => HIDDEN.to_owned(),
+    }
+}
+
+/// The same without quotes, for the audit log.
+pub(super) fn told(value: &str) -> String {
+    shown(value).unwrap_or_else(|| HIDDEN.to_owned())
+}
+
+fn shown(value: &str) -> Option<String> {
     if value.contains(['@', '?']) {
-        return "(not shown, since it may hold a secret)".to_owned();
+        return None;
     }
     let redacted = gateway_core::token::redact(value);
     let mut shown: String = redacted.chars().take(SHOWN).collect();
     if shown.len() < redacted.len() {
         shown.push('…');
     }
-    format!("{shown:?}")
+    Some(shown)
 }

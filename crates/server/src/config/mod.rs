@@ -18,7 +18,9 @@ use clap::{ArgMatches, Command, FromArgMatches};
 
 mod accounts;
 mod aibridge;
+mod audit;
 mod database;
+mod effective;
 mod environment;
 mod error;
 mod file;
@@ -37,6 +39,7 @@ mod tests;
 
 pub use accounts::AccountConfig;
 pub use aibridge::AibridgeConfig;
+pub use audit::AuditConfig;
 pub use database::DatabaseConfig;
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -61,11 +64,12 @@ const FILE_SECTION: Section = Section {
     options: &[&CONFIG],
 };
 
-const SECTIONS: [&Section; 6] = [
+const SECTIONS: [&Section; 7] = [
     &FILE_SECTION,
     &listen::SECTION,
     &database::SECTION,
     &accounts::SECTION,
+    &audit::SECTION,
     &aibridge::SECTION,
     &log::SECTION,
 ];
@@ -76,8 +80,11 @@ pub struct ServerConfig {
     pub listen: ListenConfig,
     pub database: DatabaseConfig,
     pub accounts: AccountConfig,
+    pub audit: AuditConfig,
     pub aibridge: AibridgeConfig,
     pub log: LogConfig,
+    /// Every option with its value as text, of secrets only whether they are set. For the audit log.
+    pub options: BTreeMap<String, String>,
     /// What works and should not be, for the log.
     pub warnings: Vec<String>,
 }
@@ -102,9 +109,17 @@ impl ServerConfig {
             reader.read_file(&path, &options());
         }
         let config = Self::read(&mut reader, config_dir);
+        let effective = match &config {
+            Ok(_) => effective::options(&mut reader),
+            Err(_) => BTreeMap::new(),
+        };
         let (faults, warnings) = reader.into_faults_and_warnings();
         match config {
-            Ok(config) if faults.is_empty() => Ok(Self { warnings, ..config }),
+            Ok(config) if faults.is_empty() => Ok(Self {
+                options: effective,
+                warnings,
+                ..config
+            }),
             _ => Err(ConfigError::new(faults)),
         }
     }
@@ -113,14 +128,17 @@ impl ServerConfig {
         let listen = ListenConfig::read(reader);
         let database = DatabaseConfig::read(reader, config_dir);
         let accounts = AccountConfig::read(reader);
+        let audit = AuditConfig::read(reader);
         let aibridge = AibridgeConfig::read(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
             listen: listen?,
             database: database?,
             accounts: accounts?,
+            audit: audit?,
             aibridge: aibridge?,
             log: log?,
+            options: BTreeMap::new(),
             warnings: Vec::new(),
         })
     }

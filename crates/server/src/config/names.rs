@@ -53,6 +53,10 @@ pub(super) const API_KEYS_RETENTION: Name = name("api-keys-retention", "CODER_AP
 pub(super) const FIRST_USER_CODE: Name = name("first-user-code", "CODER_FIRST_USER_CODE");
 pub(super) const FIRST_USER_CODE_FILE: Name = name("first-user-code-file", "CODER_FIRST_USER_CODE_FILE");
 
+// === Audit log ===
+
+pub(super) const AUDIT_RETENTION: Name = name("audit-retention", "CODER_AUDIT_RETENTION");
+
 // === AI gateway ===
 
 pub(super) const AIBRIDGE_ENABLED: Name = name("aibridge-enabled", "CODER_AIBRIDGE_ENABLED");

@@ -8,6 +8,7 @@ use gateway_core::{ProviderKind, ProviderName, Secret};
 use gateway_relay::ProviderConfig;
 use url::Url;
 
+use super::environment::Environment;
 use super::error::{Faulty, Read, quoted};
 use super::names::{
     PROVIDER, PROVIDER_BASE_URL, PROVIDER_FIELDS, PROVIDER_KEY, PROVIDER_KEY_FILE, PROVIDER_NAME,
@@ -86,6 +87,24 @@ pub(super) fn read(reader: &mut Reader<'_>, built_in: &[BuiltIn]) -> Read<Vec<Pr
 /// Whether a variable belongs to a numbered instance.
 pub(super) fn is_known(variable: &str) -> bool {
     parse_variable(variable).is_some()
+}
+
+/// The variables that are given for numbered instances, in their first spelling, with their values. A field of which
+/// it is not known to be none has its value left out as a secret.
+pub(super) fn plain_variables(environment: &Environment) -> impl Iterator<Item = (String, Option<&str>)> {
+    environment.names().filter_map(|name| {
+        let (index, field) = parse_variable(name)?;
+        let value = environment
+            .get(name)?
+            .to_str()
+            .filter(|value| !value.is_empty())?;
+        Some(match field {
+            PROVIDER_TYPE | PROVIDER_NAME | PROVIDER_BASE_URL => (variable(index, field), Some(value)),
+            // Wherever it comes from, it is the key that is set.
+            PROVIDER_KEY_FILE => (variable(index, PROVIDER_KEY), None),
+            _ => (variable(index, field), None),
+        })
+    })
 }
 
 /// The names of the variables of an instance that `variable` could be meant for.

@@ -110,6 +110,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The value in effect as text, a switch in one spelling. To be called when everything could be read; a value that
+    /// has become unreadable since is a fault all the same.
+    pub(super) fn effective(&mut self, option: &ServerOption) -> Option<String> {
+        let found = self.find(option).ok().flatten();
+        let text = match &found {
+            Some(found) => found.text.expose(),
+            None => option.default?,
+        };
+        match (option.kind, parse_switch(text)) {
+            (Kind::Switch, Ok(on)) => Some(on.to_string()),
+            // Whoever asks for a secret asks whether it is there.
+            (Kind::Secret, _) => Some(String::new()),
+            _ => Some(text.to_owned()),
+        }
+    }
+
     pub(super) fn switch(&mut self, option: &ServerOption) -> Read<bool> {
         self.value(option, parse_switch)
     }

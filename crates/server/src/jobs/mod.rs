@@ -1,6 +1,7 @@
-//! What the server does beside answering: writing down when tokens were used, and removing expired ones.
+//! What the server does beside answering: writing down when tokens were used and how often signing in has failed, and
+//! removing what has expired.
 //!
-//! Both end when the shutdown begins to drain; the last uses are written down once more before the store is closed.
+//! All end when the shutdown begins to drain; the last uses are written down once more before the store is closed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,11 +15,17 @@ use crate::service::Services;
 /// How often uses are written down.
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// How often expired tokens are looked for, how many go at a time, and the pause between, so that recording and
+/// How often it is looked for what has expired, how much goes at a time, and the pause between, so that recording and
 /// accounts are not held up.
 const SWEEP: Duration = Duration::from_mins(10);
 const SWEEP_BATCH: u32 = 500;
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long failed logins are counted before they are written down, see `service::failures`.
+const FAILURES_WINDOW: Duration = Duration::from_mins(1);
+
+/// Counted failures that are kept while the database takes none.
+const FAILURES_KEPT: usize = 1000;
 
 /// Tokens about which a fact is remembered between two rounds; beyond that all are looked up again.
 const REMEMBERED: usize = 100_000;
@@ -132,22 +139,61 @@ fn margin(lifetime: Duration) -> Duration {
     Duration::from_hours(1).min(lifetime / 10)
 }
 
+/// Writes down failed logins that were only counted, until told to stop, and then once more.
+pub(crate) async fn note_failures(services: Services, stop: CancellationToken) {
+    let mut pending = Vec::new();
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(FAILURES_WINDOW) => false,
+        };
+        pending.extend(services.failures.take(services.clock.now()));
+        pending.truncate(FAILURES_KEPT);
+        match services.store.audit().note(&pending).await {
+            Ok(()) => pending.clear(),
+            Err(error) => tracing::warn!(%error, "failed logins could not be written down; they are kept"),
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
 /// Removes tokens that expired longer ago than `retention`, in small batches.
 pub(crate) async fn remove_expired(services: Services, retention: Lifetime, stop: CancellationToken) {
     loop {
         let before = services.clock.now().minus(retention.as_duration());
-        let pause = match services.store.tokens().remove_expired(before, SWEEP_BATCH).await {
-            Ok(removed) if removed >= u64::from(SWEEP_BATCH) => SWEEP_PAUSE,
-            Ok(_) => SWEEP,
-            Err(error) => {
-                tracing::warn!(%error, "expired tokens could not be removed");
-                SWEEP
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+        let outcome = services.store.tokens().remove_expired(before, SWEEP_BATCH).await;
+        if !next_batch("expired tokens", outcome, &stop).await {
+            return;
         }
+    }
+}
+
+/// Removes entries of the audit log that are older than `retention`, in small batches.
+pub(crate) async fn remove_old_audit(services: Services, retention: Lifetime, stop: CancellationToken) {
+    loop {
+        let before = services.clock.now().minus(retention.as_duration());
+        let outcome = services.store.audit().remove_before(before, SWEEP_BATCH).await;
+        if !next_batch("old entries of the audit log", outcome, &stop).await {
+            return;
+        }
+    }
+}
+
+/// Waits until the next batch is due: soon if there was a whole one. False when there is to be none.
+async fn next_batch(what: &str, outcome: Result<u64, StoreError>, stop: &CancellationToken) -> bool {
+    let pause = match outcome {
+        Ok(removed) if removed >= u64::from(SWEEP_BATCH) => SWEEP_PAUSE,
+        Ok(_) => SWEEP,
+        Err(error) => {
+            tracing::warn!(%error, "{what} could not be removed");
+            SWEEP
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(pause) => true,
     }
 }
 

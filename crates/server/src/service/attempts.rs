@@ -99,12 +99,13 @@ fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(counts: &Counts<K>, ke
         .saturating_add(1)
 }
 
-fn account(email: &str) -> String {
+/// The account that somebody means, however they write it.
+pub(super) fn account(email: &str) -> String {
     email.trim().to_lowercase().chars().take(254).collect()
 }
 
 /// Who has an IPv6 network has all its addresses, so the /64 counts as one.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let segments = address.segments();

@@ -5,7 +5,9 @@
 //! write's own transaction that the author is still valid. Nothing here knows HTTP.
 
 pub mod attempts;
+pub mod audit;
 pub mod error;
+pub mod failures;
 pub mod hasher;
 pub mod removals;
 pub mod sessions;
@@ -13,8 +15,10 @@ pub mod setup;
 pub mod tokens;
 pub mod users;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use gateway_core::audit::Source;
 use gateway_core::{Clock, Lifetime, Permission, Principal, TokenId, User, UserId};
 use gateway_relay::access::Access;
 use gateway_store::{Author, Store};
@@ -22,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use attempts::Attempts;
 use error::ServiceError;
+use failures::Failures;
 use hasher::Hasher;
 use removals::Removals;
 use setup::Setup;
@@ -46,9 +51,17 @@ pub struct Services {
     pub lifetimes: Lifetimes,
     pub hasher: Hasher,
     pub attempts: Arc<Attempts>,
+    pub failures: Arc<Failures>,
     pub setup: Arc<Setup>,
     pub removals: Removals,
     pub tasks: TaskTracker,
+}
+
+/// Who asks, verified, and from where.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    pub principal: Arc<Principal>,
+    pub source: Source,
 }
 
 /// What a committed write took away, to be cut before the write is reported as done.
@@ -57,6 +70,16 @@ pub enum Revoked {
     Nothing,
     Tokens(Vec<TokenId>),
     User(UserId),
+}
+
+// === impl Requester ===
+
+impl Deref for Requester {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 // === impl Services ===
@@ -99,7 +122,7 @@ impl Services {
     /// not there.
     pub(crate) async fn user(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         name: &str,
         needs: Permission,
     ) -> Result<User, ServiceError> {
@@ -127,16 +150,17 @@ pub(crate) async fn revoke(access: &Access, revoked: &Revoked) {
 }
 
 /// The author of a write, with the right that it stands on.
-pub(crate) fn author(caller: &Principal, needs: Option<Permission>) -> Author {
+pub(crate) fn author(caller: &Requester, needs: Option<Permission>) -> Author {
     Author::Token {
         token_id: caller.token_id,
         user_id: caller.user_id,
         needs,
+        source: caller.source.clone(),
     }
 }
 
 /// Refuses whoever lacks a right.
-pub(crate) fn require(caller: &Principal, needs: Permission) -> Result<(), ServiceError> {
+pub(crate) fn require(caller: &Requester, needs: Permission) -> Result<(), ServiceError> {
     if caller.roles.allow(needs) {
         return Ok(());
     }

@@ -1,15 +1,14 @@
 //! Signing in and out, and the first user.
 
-use std::net::IpAddr;
-
+use gateway_core::audit::Source;
 use gateway_core::{
-    ApiToken, Principal, Role, Roles, Scopes, Secret, TokenKind, User, UserId, UserStatus, password, user,
+    ApiToken, Role, Roles, Scopes, Secret, TokenKind, User, UserId, UserStatus, password, user,
 };
 use gateway_store::{Author, NewToken, NewUser};
 
 use super::error::ServiceError;
 use super::setup::Origin;
-use super::{Revoked, Services, author};
+use super::{Requester, Revoked, Services, author};
 
 /// What the first user is to be.
 pub struct FirstUser {
@@ -23,6 +22,37 @@ pub struct FirstUser {
 /// Under what set-up counts among the accounts that are tried.
 const SETUP: &str = "set-up";
 
+/// Why somebody was not signed in: what they are told, and what the audit log is.
+struct Refusal {
+    error: ServiceError,
+    /// The account that was tried, if it was found.
+    user: Option<User>,
+    /// None if it was no attempt that failed, but the server.
+    reason: Option<&'static str>,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn new(error: ServiceError, user: Option<User>, reason: &'static str) -> Self {
+        Self {
+            error,
+            user,
+            reason: Some(reason),
+        }
+    }
+}
+
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        Self {
+            error,
+            user: None,
+            reason: None,
+        }
+    }
+}
+
 // === impl Services ===
 
 impl Services {
@@ -35,11 +65,15 @@ impl Services {
         &self,
         first: FirstUser,
         origin: Origin,
-        from: Option<IpAddr>,
+        source: &Source,
     ) -> Result<User, ServiceError> {
         // The code can be guessed at like a password.
-        self.attempts.begin(from, SETUP)?;
-        self.setup.check(origin, first.setup_code.as_deref())?;
+        self.attempts.begin(source.address(), SETUP)?;
+        if let Err(refused) = self.setup.check(origin, first.setup_code.as_deref()) {
+            self.note_failure(SETUP, None, source, "wrong or missing set-up code")
+                .await;
+            return Err(refused);
+        }
         if self.is_set_up().await? {
             return Err(gateway_store::StoreError::AlreadySetUp.into());
         }
@@ -59,24 +93,36 @@ impl Services {
         Ok(self
             .store
             .users()
-            .create_first_owner(new, self.clock.now())
+            .create_first_owner(source, new, self.clock.now())
             .await?)
     }
 
     /// Signs in with a password. An unknown address, a wrong password and a service account get the same answer
     /// after the same work.
-    pub async fn login(
-        &self,
-        email: &str,
-        given: Secret,
-        from: Option<IpAddr>,
-    ) -> Result<ApiToken, ServiceError> {
-        self.attempts.begin(from, email)?;
-        let refused = || ServiceError::Unauthenticated("incorrect e-mail address or password".to_owned());
+    pub async fn login(&self, email: &str, given: Secret, source: &Source) -> Result<ApiToken, ServiceError> {
+        let refusal = match self.try_login(email, given, source).await {
+            Ok(token) => return Ok(token),
+            Err(refusal) => refusal,
+        };
+        if let Some(reason) = refusal.reason {
+            self.note_failure(email, refusal.user.as_ref(), source, reason)
+                .await;
+        }
+        Err(refusal.error)
+    }
+
+    async fn try_login(&self, email: &str, given: Secret, source: &Source) -> Result<ApiToken, Refusal> {
+        self.attempts
+            .begin(source.address(), email)
+            .map_err(|error| Refusal::new(error, None, "too many attempts"))?;
         let is_plausible =
             password::LENGTH.contains(&given.expose().chars().count()) && user::check_email(email).is_ok();
         let found = if is_plausible {
-            self.store.users().credentials_by_email(email).await?
+            self.store
+                .users()
+                .credentials_by_email(email)
+                .await
+                .map_err(ServiceError::from)?
         } else {
             None
         };
@@ -87,22 +133,33 @@ impl Services {
         } else {
             Secret::new("not a password")
         };
-        if !self.hasher.verify(given, stored.clone()).await? {
-            return Err(refused());
-        }
-        let (user, _) = found.ok_or_else(refused)?;
-        self.attempts.succeeded(from, email);
+        let is_right = self.hasher.verify(given, stored.clone()).await?;
+        let user = match found {
+            Some((user, _)) if is_right => user,
+            found => {
+                let reason = if found.is_some() {
+                    "wrong password"
+                } else {
+                    "unknown account"
+                };
+                let error = ServiceError::Unauthenticated("incorrect e-mail address or password".to_owned());
+                return Err(Refusal::new(error, found.map(|(user, _)| user), reason));
+            }
+        };
+        self.attempts.succeeded(source.address(), email);
         if user.status != UserStatus::Active {
-            return Err(ServiceError::Unauthenticated(
+            let error = ServiceError::Unauthenticated(
                 "this account is suspended; ask an administrator to activate it".to_owned(),
-            ));
+            );
+            return Err(Refusal::new(error, Some(user), "account suspended"));
         }
-        self.new_session(Author::System, &user, stored.map(Secret::new))
-            .await
+        Ok(self
+            .new_session(Author::Client(source.clone()), &user, stored.map(Secret::new))
+            .await?)
     }
 
     /// A further session for somebody who is signed in, so that a command line can have one of its own.
-    pub async fn create_session(&self, caller: &Principal, target: &str) -> Result<ApiToken, ServiceError> {
+    pub async fn create_session(&self, caller: &Requester, target: &str) -> Result<ApiToken, ServiceError> {
         let user = self
             .user(caller, target, gateway_core::Permission::ManageTokens)
             .await?;
@@ -111,12 +168,12 @@ impl Services {
     }
 
     /// Ends the session, or removes the token, that the call was made with.
-    pub async fn logout(&self, caller: &Principal) -> Result<(), ServiceError> {
+    pub async fn logout(&self, caller: &Requester) -> Result<(), ServiceError> {
         let (store, id, now) = (self.store.clone(), caller.token_id, self.clock.now());
         let author = author(caller, None);
         let outcome = self
             .commit(Revoked::Tokens(vec![id]), async move {
-                store.tokens().remove(&author, id, now).await?;
+                store.tokens().log_out(&author, id, now).await?;
                 Ok(((), Revoked::Tokens(vec![id])))
             })
             .await;

@@ -1,13 +1,11 @@
 //! Making, showing and removing tokens.
 
-use gateway_core::{
-    ApiToken, Lifetime, Permission, Principal, Scopes, TokenId, TokenKind, TokenRecord, User, user,
-};
+use gateway_core::{ApiToken, Lifetime, Permission, Scopes, TokenId, TokenKind, TokenRecord, User, user};
 use gateway_store::{NewToken, TokenFilter, TokenWithOwner};
 use rand::RngExt as _;
 
 use super::error::ServiceError;
-use super::{Revoked, Services, author, require};
+use super::{Requester, Revoked, Services, author, require};
 
 /// The most tokens that one call lists.
 pub const PAGE: u32 = 1000;
@@ -45,14 +43,14 @@ impl Services {
         }
     }
 
-    pub async fn token_config(&self, caller: &Principal, target: &str) -> Result<Lifetime, ServiceError> {
+    pub async fn token_config(&self, caller: &Requester, target: &str) -> Result<Lifetime, ServiceError> {
         let user = self.user(caller, target, Permission::ManageTokens).await?;
         Ok(self.max_lifetime(&user))
     }
 
     pub async fn create_token(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         request: TokenRequest,
     ) -> Result<ApiToken, ServiceError> {
@@ -112,7 +110,7 @@ impl Services {
     /// A user's API tokens, or everybody's, in the order of their ids.
     pub async fn list_tokens(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         listing: TokenListing,
     ) -> Result<Vec<TokenWithOwner>, ServiceError> {
@@ -135,7 +133,7 @@ impl Services {
 
     pub async fn token_by_name(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         name: &str,
     ) -> Result<TokenRecord, ServiceError> {
@@ -147,14 +145,14 @@ impl Services {
             .ok_or(ServiceError::NotFound("token"))
     }
 
-    pub async fn token(&self, caller: &Principal, id: &str) -> Result<TokenRecord, ServiceError> {
+    pub async fn token(&self, caller: &Requester, id: &str) -> Result<TokenRecord, ServiceError> {
         self.visible(caller, parse(id)?, Permission::ReadTokens)
             .await?
             .ok_or(ServiceError::NotFound("token"))
     }
 
     /// Removes a token for good. When this returns, whoever removed it, nobody accepts it any more.
-    pub async fn remove_token(&self, caller: &Principal, id: &str) -> Result<(), ServiceError> {
+    pub async fn remove_token(&self, caller: &Requester, id: &str) -> Result<(), ServiceError> {
         let id = parse(id)?;
         let Some(record) = self.visible(caller, id, Permission::ManageTokens).await? else {
             return self.already_gone(id).await;
@@ -175,7 +173,7 @@ impl Services {
     }
 
     /// Lets a token expire now and keeps its row.
-    pub async fn expire_token(&self, caller: &Principal, id: &str) -> Result<(), ServiceError> {
+    pub async fn expire_token(&self, caller: &Requester, id: &str) -> Result<(), ServiceError> {
         let id = parse(id)?;
         let Some(record) = self.visible(caller, id, Permission::ManageTokens).await? else {
             return self.already_gone(id).await;
@@ -200,7 +198,7 @@ impl Services {
     /// The token, if it is the caller's own or the caller has the right to those of others.
     async fn visible(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         id: TokenId,
         needs: Permission,
     ) -> Result<Option<TokenRecord>, ServiceError> {

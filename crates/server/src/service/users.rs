@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use gateway_core::{Permission, Principal, Role, Roles, Secret, TokenId, User, UserId, UserStatus};
+use gateway_core::audit::Source;
+use gateway_core::{Permission, Role, Roles, Secret, TokenId, User, UserId, UserStatus};
 use gateway_store::{NewUser, TokenFilter, UserFilter, UserPage};
 
 use super::error::ServiceError;
 use super::sessions::check_names;
-use super::{Revoked, Services, author, require};
+use super::{Requester, Revoked, Services, author, require};
 
 /// What a new user is to be.
 pub struct UserRequest {
@@ -24,16 +25,16 @@ pub struct UserRequest {
 // === impl Services ===
 
 impl Services {
-    pub async fn list_users(&self, caller: &Principal, filter: UserFilter) -> Result<UserPage, ServiceError> {
+    pub async fn list_users(&self, caller: &Requester, filter: UserFilter) -> Result<UserPage, ServiceError> {
         require(caller, Permission::ReadUsers)?;
         Ok(self.store.users().list(filter).await?)
     }
 
-    pub async fn find_user(&self, caller: &Principal, target: &str) -> Result<User, ServiceError> {
+    pub async fn find_user(&self, caller: &Requester, target: &str) -> Result<User, ServiceError> {
         self.user(caller, target, Permission::ReadUsers).await
     }
 
-    pub async fn create_user(&self, caller: &Principal, request: UserRequest) -> Result<User, ServiceError> {
+    pub async fn create_user(&self, caller: &Requester, request: UserRequest) -> Result<User, ServiceError> {
         require(caller, Permission::ManageUsers)?;
         let roles = parse_roles(&request.roles)?;
         let needs = if roles.is_empty() {
@@ -96,7 +97,7 @@ impl Services {
 
     pub async fn set_profile(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         username: String,
         name: Option<String>,
@@ -136,7 +137,7 @@ impl Services {
 
     pub async fn set_status(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         status: UserStatus,
     ) -> Result<User, ServiceError> {
@@ -160,7 +161,7 @@ impl Services {
 
     pub async fn set_roles(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         roles: &[String],
     ) -> Result<User, ServiceError> {
@@ -182,7 +183,7 @@ impl Services {
     /// Sets a password and ends all sessions of the user, and the API tokens too unless they are to be kept.
     pub async fn set_password(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         old: Option<Secret>,
         new: Secret,
@@ -191,7 +192,7 @@ impl Services {
         let user = self.user(caller, target, Permission::ManageUsers).await?;
         let needs = needs_for(caller, &user)?;
         if user.id == caller.user_id {
-            self.check_old_password(&user, old, &new).await?;
+            self.check_old_password(&user, old, &new, &caller.source).await?;
         }
         let hash = self
             .new_password(&new, &user.username, user.email.as_deref())
@@ -223,6 +224,7 @@ impl Services {
         user: &User,
         old: Option<Secret>,
         new: &Secret,
+        source: &Source,
     ) -> Result<(), ServiceError> {
         let old = old.ok_or_else(|| ServiceError::field("old_password", "the old password is required"))?;
         if old.expose() == new.expose() {
@@ -236,6 +238,8 @@ impl Services {
         self.attempts.begin(None, &account)?;
         let stored = self.store.users().password_hash(user.id).await?;
         if !self.hasher.verify(old, stored).await? {
+            self.note_failure(&account, Some(user), source, "wrong old password")
+                .await;
             return Err(ServiceError::field("old_password", "the old password is wrong"));
         }
         self.attempts.succeeded(None, &account);
@@ -243,7 +247,7 @@ impl Services {
     }
 
     /// Removes a user and all their tokens. When this returns, whoever removed them, none is accepted any more.
-    pub async fn delete_user(&self, caller: &Principal, target: &str) -> Result<u64, ServiceError> {
+    pub async fn delete_user(&self, caller: &Requester, target: &str) -> Result<u64, ServiceError> {
         let user = match self.manageable(caller, target, Permission::ManageUsers).await {
             Err(error @ ServiceError::NotFound(_)) => {
                 // Removed a moment ago by somebody who may still be cutting: wait for the same cut.
@@ -271,7 +275,7 @@ impl Services {
     /// A user whom the caller may act upon: members asking about others are told that nobody is there.
     async fn manageable(
         &self,
-        caller: &Principal,
+        caller: &Requester,
         target: &str,
         needs: Permission,
     ) -> Result<User, ServiceError> {
@@ -282,7 +286,7 @@ impl Services {
 }
 
 /// The right that changing this user takes: none for oneself, more for holders of roles.
-fn needs_for(caller: &Principal, user: &User) -> Result<Option<Permission>, ServiceError> {
+fn needs_for(caller: &Requester, user: &User) -> Result<Option<Permission>, ServiceError> {
     if user.id == caller.user_id {
         return Ok(None);
     }

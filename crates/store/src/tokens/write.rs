@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use gateway_core::audit::{Action, Actor, Changes, Target};
 use gateway_core::{Timestamp, TokenId, TokenKind, TokenRecord, UserId, UserStatus};
 use sqlx::AssertSqlSafe;
 
 use super::{MAX_API_TOKENS, MAX_SESSIONS, NewToken, TokenCreated, TokenUse, Tokens};
+use crate::audit::describe;
 use crate::author::Author;
 use crate::db::{Tx, on};
 use crate::error::{Field, StoreError};
 use crate::fault::Fault;
-use crate::rows::{self, TokenOwnerRow, TokenRow, token_columns};
+use crate::rows::{self, ListedTokenRow, TokenOwnerRow, TokenRow, joined_token_columns, token_columns};
 use crate::text;
 
 /// How many expired tokens of a kind a user keeps until they are removed by age. Without a bound, making tokens
@@ -25,6 +27,11 @@ const INSERT: &str = concat!(
     "INSERT INTO tokens (id, user_id, secret_hash, kind, name, scopes, lifetime_nanos, slides, created_at, \
      updated_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT DO NOTHING RETURNING ",
     token_columns!()
+);
+const FIND_WITH_OWNER: &str = concat!(
+    "SELECT ",
+    joined_token_columns!(),
+    ", u.username FROM tokens AS t JOIN users AS u ON u.id = t.user_id WHERE t.id = $1"
 );
 const REMOVE_EXPIRED_NAMESAKE: &str =
     "DELETE FROM tokens WHERE user_id = $1 AND kind = 'api' AND name = $2 AND expires_at <= $3";
@@ -63,15 +70,29 @@ impl Tokens<'_> {
 
     /// Removes a token of either kind. False if it was not there.
     pub async fn remove(self, author: &Author, id: TokenId, now: Timestamp) -> Result<bool, StoreError> {
+        self.remove_by("tokens.remove", Action::TokenRemoved, author, id, now)
+            .await
+    }
+
+    /// The same for somebody who signs out with this very token.
+    pub async fn log_out(self, author: &Author, id: TokenId, now: Timestamp) -> Result<bool, StoreError> {
+        self.remove_by("tokens.log_out", Action::Logout, author, id, now)
+            .await
+    }
+
+    async fn remove_by(
+        self,
+        operation: &'static str,
+        action: Action,
+        author: &Author,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.db
-            .write("tokens.remove", || async {
+            .write(operation, || async {
                 let mut tx = self.db.begin(author, now).await?;
-                let removed = on!(tx.conn(), |c| sqlx::query("DELETE FROM tokens WHERE id = $1")
-                    .bind(id.as_str())
-                    .execute(c)
-                    .await
-                    .map(|done| done.rows_affected() > 0));
-                tx.end(removed.map_err(Fault::from)).await
+                let outcome = remove(&mut tx, action, id).await;
+                tx.end(outcome).await
             })
             .await
     }
@@ -86,15 +107,7 @@ impl Tokens<'_> {
         self.db
             .write("tokens.remove_sessions", || async {
                 let mut tx = self.db.begin(author, now).await?;
-                let removed: Result<Vec<String>, _> = on!(tx.conn(), |c| sqlx::query_scalar(
-                    "DELETE FROM tokens WHERE user_id = $1 AND kind = 'session' RETURNING id"
-                )
-                .bind(user.to_string())
-                .fetch_all(c)
-                .await);
-                let outcome = removed
-                    .map_err(Fault::from)
-                    .and_then(|ids| Ok(rows::token_ids(&ids)?));
+                let outcome = remove_sessions(&mut tx, user).await;
                 tx.end(outcome).await
             })
             .await
@@ -110,16 +123,7 @@ impl Tokens<'_> {
         self.db
             .write("tokens.expire", || async {
                 let mut tx = self.db.begin(author, now).await?;
-                let row = on!(tx.conn(), |c| sqlx::query_as::<_, TokenRow>(EXPIRE)
-                    .bind(id.as_str())
-                    .bind(now.as_micros())
-                    .fetch_optional(c)
-                    .await);
-                let outcome = match row {
-                    Ok(Some(row)) => TokenRecord::try_from(row).map_err(Fault::from),
-                    Ok(None) => Err(StoreError::NotFound("token").into()),
-                    Err(error) => Err(error.into()),
-                };
+                let outcome = expire(&mut tx, id, now).await;
                 tx.end(outcome).await
             })
             .await
@@ -162,7 +166,7 @@ impl Tokens<'_> {
 }
 
 async fn create(tx: &mut Tx, new: &NewToken) -> Result<TokenCreated, Fault> {
-    check_owner(tx, new).await?;
+    let owner = check_owner(tx, new).await?;
     let dropped_sessions = match new.kind {
         TokenKind::Session => drop_oldest_sessions(tx, new).await?,
         TokenKind::Api => {
@@ -179,16 +183,108 @@ async fn create(tx: &mut Tx, new: &NewToken) -> Result<TokenCreated, Fault> {
         .await
         .map(drop))?;
     let record = insert(tx, new).await?;
+    audit_created(tx, new, &record, &owner, &dropped_sessions).await?;
     Ok(TokenCreated {
         record,
         dropped_sessions,
     })
 }
 
-async fn check_owner(tx: &mut Tx, new: &NewToken) -> Result<(), Fault> {
+/// Who signs in with a password has no token to do it with yet, so the actor is known only now.
+async fn audit_created(
+    tx: &mut Tx,
+    new: &NewToken,
+    record: &TokenRecord,
+    owner: &str,
+    dropped: &[TokenId],
+) -> Result<(), Fault> {
+    let mut changes = describe::token_changes(None, Some(record)).made("owner", owner);
+    if !dropped.is_empty() {
+        let ids: Vec<&str> = dropped.iter().map(TokenId::as_str).collect();
+        changes = changes.gone("older_sessions", &ids.join(","));
+    }
+    let action = if new.password_hash.is_some() {
+        tx.signature.actor = Actor::user(new.user_id, owner);
+        Action::Login
+    } else {
+        Action::TokenCreated
+    };
+    tx.audit(action, describe::token(record), changes).await
+}
+
+/// The token and its owner's username.
+async fn find_with_owner(tx: &mut Tx, id: TokenId) -> Result<Option<(TokenRecord, String)>, Fault> {
+    let row = on!(tx.conn(), |c| sqlx::query_as::<_, ListedTokenRow>(
+        FIND_WITH_OWNER
+    )
+    .bind(id.as_str())
+    .fetch_optional(c)
+    .await)?;
+    Ok(match row {
+        Some(row) => Some((row.token.try_into()?, row.username)),
+        None => None,
+    })
+}
+
+async fn remove(tx: &mut Tx, action: Action, id: TokenId) -> Result<bool, Fault> {
+    let Some((token, owner)) = find_with_owner(tx, id).await? else {
+        return Ok(false);
+    };
+    on!(tx.conn(), |c| sqlx::query("DELETE FROM tokens WHERE id = $1")
+        .bind(id.as_str())
+        .execute(c)
+        .await
+        .map(drop))?;
+    let changes = describe::token_changes(Some(&token), None).gone("owner", &owner);
+    tx.audit(action, describe::token(&token), changes).await?;
+    Ok(true)
+}
+
+async fn remove_sessions(tx: &mut Tx, user: UserId) -> Result<Vec<TokenId>, Fault> {
+    let removed: Vec<String> = on!(tx.conn(), |c| sqlx::query_scalar(
+        "DELETE FROM tokens WHERE user_id = $1 AND kind = 'session' RETURNING id"
+    )
+    .bind(user.to_string())
+    .fetch_all(c)
+    .await)?;
+    if removed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let username: String = on!(tx.conn(), |c| sqlx::query_scalar(
+        "SELECT username FROM users WHERE id = $1"
+    )
+    .bind(user.to_string())
+    .fetch_one(c)
+    .await)?;
+    let changes = Changes::default().gone("sessions", &removed.len());
+    tx.audit(Action::SessionsRemoved, Target::user(user, username), changes)
+        .await?;
+    Ok(rows::token_ids(&removed)?)
+}
+
+async fn expire(tx: &mut Tx, id: TokenId, now: Timestamp) -> Result<TokenRecord, Fault> {
+    let found = find_with_owner(tx, id).await?;
+    let (before, owner) = found.ok_or(StoreError::NotFound("token"))?;
+    let row = on!(tx.conn(), |c| sqlx::query_as::<_, TokenRow>(EXPIRE)
+        .bind(id.as_str())
+        .bind(now.as_micros())
+        .fetch_one(c)
+        .await)?;
+    let after = TokenRecord::try_from(row)?;
+    let changes = describe::token_changes(Some(&before), Some(&after));
+    if !changes.is_empty() {
+        let changes = changes.kept("owner", &owner);
+        tx.audit(Action::TokenExpired, describe::token(&after), changes)
+            .await?;
+    }
+    Ok(after)
+}
+
+/// The owner's username.
+async fn check_owner(tx: &mut Tx, new: &NewToken) -> Result<String, Fault> {
     let user_id = new.user_id.to_string();
     let row = on!(tx.conn(), |c| sqlx::query_as::<_, TokenOwnerRow>(
-        "SELECT status, password_hash FROM users WHERE id = $1"
+        "SELECT username, status, password_hash FROM users WHERE id = $1"
     )
     .bind(user_id.as_str())
     .fetch_optional(c)
@@ -202,7 +298,7 @@ async fn check_owner(tx: &mut Tx, new: &NewToken) -> Result<(), Fault> {
         Some(checked) if row.password_hash.as_deref() != Some(checked.expose()) => {
             Err(StoreError::PasswordChanged.into())
         }
-        _ => Ok(()),
+        _ => Ok(row.username),
     }
 }
 

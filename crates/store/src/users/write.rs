@@ -1,8 +1,10 @@
 //! The writes on users. Each is one transaction that first finds its author still valid.
 
+use gateway_core::audit::{Action, Actor, Changes, Source};
 use gateway_core::{Role, Roles, Timestamp, TokenId, User, UserId, UserStatus};
 
 use super::{Deleted, NewUser, Users};
+use crate::audit::describe;
 use crate::author::Author;
 use crate::db::{Tx, on};
 use crate::error::{Field, StoreError};
@@ -40,7 +42,13 @@ const TOUCH_SEEN: &str = "UPDATE users SET last_seen_at = $2 \
 
 impl Users<'_> {
     /// Makes the first owner: [`StoreError::AlreadySetUp`] if there ever was one, [`StoreError::NameTaken`].
-    pub async fn create_first_owner(self, new: NewUser, now: Timestamp) -> Result<User, StoreError> {
+    pub async fn create_first_owner(
+        self,
+        source: &Source,
+        new: NewUser,
+        now: Timestamp,
+    ) -> Result<User, StoreError> {
+        let author = Author::Client(source.clone());
         let new = NewUser {
             roles: Roles::new(new.roles.iter().chain([Role::Owner])),
             ..new
@@ -48,12 +56,13 @@ impl Users<'_> {
         check_new(&new)?;
         self.db
             .write("users.create_first_owner", || async {
-                let mut tx = self.db.begin(&Author::System, now).await?;
+                let mut tx = self.db.begin(&author, now).await?;
                 let outcome = async {
                     if !mark_set_up(&mut tx, new.id, now).await? {
                         return Err(StoreError::AlreadySetUp.into());
                     }
-                    insert(&mut tx, &new, now).await
+                    tx.signature.actor = Actor::user(new.id, new.username.as_str());
+                    create(&mut tx, Action::SetUp, &new, now).await
                 }
                 .await;
                 tx.end(outcome).await
@@ -72,7 +81,7 @@ impl Users<'_> {
                     if new.roles.is_owner() {
                         mark_set_up(&mut tx, new.id, now).await?;
                     }
-                    insert(&mut tx, &new, now).await
+                    create(&mut tx, Action::UserCreated, &new, now).await
                 }
                 .await;
                 tx.end(outcome).await
@@ -125,7 +134,7 @@ impl Users<'_> {
             .await
     }
 
-    /// Changes username and full name. [`StoreError::NotFound`], [`StoreError::NameTaken`].
+    /// Changes username and full name. Idempotent. [`StoreError::NotFound`], [`StoreError::NameTaken`].
     pub async fn set_profile(
         self,
         author: &Author,
@@ -203,6 +212,13 @@ async fn mark_set_up(tx: &mut Tx, owner: UserId, now: Timestamp) -> Result<bool,
     .await
     .map(|done| done.rows_affected()))?;
     Ok(rows == 1)
+}
+
+async fn create(tx: &mut Tx, action: Action, new: &NewUser, now: Timestamp) -> Result<User, Fault> {
+    let user = insert(tx, new, now).await?;
+    let changes = describe::user_changes(None, Some(&user));
+    tx.audit(action, describe::user(&user), changes).await?;
+    Ok(user)
 }
 
 async fn insert(tx: &mut Tx, new: &NewUser, now: Timestamp) -> Result<User, Fault> {
@@ -287,6 +303,9 @@ async fn delete(tx: &mut Tx, id: UserId) -> Result<Deleted, Fault> {
         .execute(c)
         .await
         .map(drop))?;
+    let changes = describe::user_changes(Some(&user), None).gone("tokens", &tokens);
+    tx.audit(Action::UserDeleted, describe::user(&user), changes)
+        .await?;
     Ok(Deleted {
         tokens: u64::try_from(tokens).unwrap_or(0),
     })
@@ -300,7 +319,12 @@ async fn set_status(tx: &mut Tx, id: UserId, status: UserStatus, now: Timestamp)
     if status != UserStatus::Active {
         keep_one_owner(tx, &user).await?;
     }
-    update(tx, SET_STATUS, id, status.as_str(), now).await
+    let changed = update(tx, SET_STATUS, id, status.as_str(), now).await?;
+    let action = match status {
+        UserStatus::Active => Action::UserActivated,
+        UserStatus::Suspended => Action::UserSuspended,
+    };
+    changed_to(tx, action, &user, changed).await
 }
 
 async fn set_roles(tx: &mut Tx, id: UserId, roles: &Roles, now: Timestamp) -> Result<User, Fault> {
@@ -311,7 +335,15 @@ async fn set_roles(tx: &mut Tx, id: UserId, roles: &Roles, now: Timestamp) -> Re
     if !roles.is_owner() {
         keep_one_owner(tx, &user).await?;
     }
-    update(tx, SET_ROLES, id, &roles.to_string(), now).await
+    let changed = update(tx, SET_ROLES, id, &roles.to_string(), now).await?;
+    changed_to(tx, Action::RolesChanged, &user, changed).await
+}
+
+/// Notes the change, and returns what the user has become. The target is named as before.
+async fn changed_to(tx: &mut Tx, action: Action, before: &User, after: User) -> Result<User, Fault> {
+    let changes = describe::user_changes(Some(before), Some(&after));
+    tx.audit(action, describe::user(before), changes).await?;
+    Ok(after)
 }
 
 async fn update(
@@ -337,7 +369,10 @@ async fn set_profile(
     name: &str,
     now: Timestamp,
 ) -> Result<User, Fault> {
-    find_target(tx, id).await?;
+    let user = find_target(tx, id).await?;
+    if user.username == username && user.name == name {
+        return Ok(user);
+    }
     let row = on!(tx.conn(), |c| sqlx::query_as::<_, UserRow>(SET_PROFILE)
         .bind(id.to_string())
         .bind(username)
@@ -348,7 +383,7 @@ async fn set_profile(
         .fetch_one(c)
         .await);
     match row {
-        Ok(row) => Ok(User::try_from(row)?),
+        Ok(row) => changed_to(tx, Action::ProfileChanged, &user, row.try_into()?).await,
         // The only unique column that is written here.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             Err(StoreError::NameTaken(Field::Username).into())
@@ -382,5 +417,10 @@ async fn set_password(
         .bind(keep_api_tokens)
         .fetch_all(c)
         .await)?;
+    let changes = Changes::default()
+        .made("password", "changed")
+        .gone("tokens", &removed.len());
+    tx.audit(Action::PasswordChanged, describe::user(&user), changes)
+        .await?;
     Ok(rows::token_ids(&removed)?)
 }

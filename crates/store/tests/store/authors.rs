@@ -1,5 +1,6 @@
 //! A write is refused when its author is no longer what it was when the request was let in.
 
+use gateway_core::audit::Source;
 use gateway_core::{Permission, Role, Roles, TokenKind, TokenRecord, User, UserId, UserStatus};
 use gateway_store::{Author, NewToken, StoreError};
 
@@ -21,6 +22,7 @@ fn author(token: &TokenRecord, needs: Option<Permission>) -> Author {
         token_id: token.id,
         user_id: token.user_id,
         needs,
+        source: Source::default(),
     }
 }
 
@@ -119,6 +121,7 @@ async fn a_token_speaks_for_its_own_user_only(db: &TestDb) {
         token_id: token.id,
         user_id: bob.id,
         needs: None,
+        source: Source::default(),
     };
     assert!(matches!(
         write(db, &forged, &ann).await,

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod audit;
+mod audit_list;
 mod authors;
 mod cancellation;
 mod interceptions_support;

@@ -107,13 +107,7 @@ async fn a_closed_store_says_so(db: &TestDb) {
 async fn several_stores_migrate_at_once(db: &TestDb) {
     db.store.close().await;
     let place = &db.place;
-    match &place.target {
-        Target::Sqlite { path } => std::fs::remove_file(path).unwrap(),
-        Target::Postgres { .. } => {
-            db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-                .await;
-        }
-    }
+    place.empty().await;
     let opened =
         futures_util::future::join_all((0..5).map(|_| async { place.open(Purpose::Server).await })).await;
     let expected = if place.engine == Engine::Sqlite { 1 } else { 5 };

@@ -1,5 +1,6 @@
 //! Many callers at once.
 
+use gateway_core::audit::Source;
 use gateway_core::{Role, Secret, TokenKind};
 use gateway_store::{Author, Field, NewToken, StoreError, TokenFilter};
 use tokio::task::JoinSet;
@@ -48,7 +49,12 @@ async fn one_set_up_wins(db: &TestDb) {
             replica.clone()
         };
         let new = new_user(&format!("first-{n}"), []);
-        tasks.spawn(async move { store.users().create_first_owner(new, NOW).await });
+        tasks.spawn(async move {
+            store
+                .users()
+                .create_first_owner(&Source::default(), new, NOW)
+                .await
+        });
     }
     let outcomes = tasks.join_all().await;
     let refused = outcomes

@@ -277,6 +277,17 @@ impl Place {
         }
     }
 
+    /// Takes away everything that a store has made. None may be open.
+    pub(crate) async fn empty(&self) {
+        match &self.target {
+            Target::Sqlite { path } => std::fs::remove_file(path).unwrap(),
+            Target::Postgres { .. } => {
+                let sql = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
+                self.raw().await.execute(sql).await;
+            }
+        }
+    }
+
     async fn remove(&self) {
         if self.engine == Engine::Postgres {
             let mut admin = PgConnection::connect(&postgres_url()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Text that one of the engines could not keep, and very long values.
 
 use gateway_core::TokenKind;
+use gateway_core::audit::Source;
 use gateway_store::{Author, Field, NewUser, StoreError, TextFault, UserFilter};
 
 use crate::support::{NOW, TestDb, new_token, new_user, on_both_engines};
@@ -39,7 +40,7 @@ async fn refusals(db: &TestDb, bad: &str) -> Vec<(Field, TextFault)> {
         fault(users.create(&system, new_user(&bad(), []), NOW).await.map(drop)),
         fault(
             users
-                .create_first_owner(new_user(&bad(), []), NOW)
+                .create_first_owner(&Source::default(), new_user(&bad(), []), NOW)
                 .await
                 .map(drop),
         ),

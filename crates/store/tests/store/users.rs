@@ -1,5 +1,6 @@
 //! Making, finding, listing and changing users.
 
+use gateway_core::audit::Source;
 use gateway_core::{Role, Roles, TokenKind, UserId, UserStatus};
 use gateway_store::{Author, Field, NewUser, StoreError, UserFilter};
 
@@ -108,11 +109,14 @@ async fn names_are_free_again_after_deletion(db: &TestDb) {
 async fn set_up_happens_once(db: &TestDb) {
     let users = db.store.users();
     assert!(!users.is_set_up().await.unwrap());
-    let first = users.create_first_owner(new_user("ann", []), NOW).await.unwrap();
+    let first = users
+        .create_first_owner(&Source::default(), new_user("ann", []), NOW)
+        .await
+        .unwrap();
     assert!(first.roles.is_owner(), "whatever was asked for");
     assert!(users.is_set_up().await.unwrap());
     let error = users
-        .create_first_owner(new_user("eve", []), NOW)
+        .create_first_owner(&Source::default(), new_user("eve", []), NOW)
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::AlreadySetUp), "{error:?}");
@@ -120,7 +124,12 @@ async fn set_up_happens_once(db: &TestDb) {
     db.user("bob", [Role::Owner]).await;
     users.delete(&Author::System, first.id, NOW).await.unwrap();
     assert!(users.is_set_up().await.unwrap(), "the fact outlives the owner");
-    assert!(users.create_first_owner(new_user("eve", []), NOW).await.is_err());
+    assert!(
+        users
+            .create_first_owner(&Source::default(), new_user("eve", []), NOW)
+            .await
+            .is_err()
+    );
     assert_eq!(users.find_by_username("eve").await.unwrap(), None);
 }
 
@@ -130,14 +139,19 @@ async fn an_owner_made_otherwise_ends_set_up(db: &TestDb) {
     assert!(!users.is_set_up().await.unwrap());
     db.user("ann", [Role::Owner]).await;
     assert!(users.is_set_up().await.unwrap());
-    assert!(users.create_first_owner(new_user("eve", []), NOW).await.is_err());
+    assert!(
+        users
+            .create_first_owner(&Source::default(), new_user("eve", []), NOW)
+            .await
+            .is_err()
+    );
 }
 
 async fn a_failed_set_up_can_be_tried_again(db: &TestDb) {
     let users = db.store.users();
     db.user("ann", []).await;
     let error = users
-        .create_first_owner(new_user("ann", []), NOW)
+        .create_first_owner(&Source::default(), new_user("ann", []), NOW)
         .await
         .unwrap_err();
     assert!(
@@ -145,7 +159,10 @@ async fn a_failed_set_up_can_be_tried_again(db: &TestDb) {
         "{error:?}"
     );
     assert!(!users.is_set_up().await.unwrap(), "rolled back as a whole");
-    users.create_first_owner(new_user("bob", []), NOW).await.unwrap();
+    users
+        .create_first_owner(&Source::default(), new_user("bob", []), NOW)
+        .await
+        .unwrap();
 }
 
 async fn deleting_takes_the_tokens_along(db: &TestDb) {

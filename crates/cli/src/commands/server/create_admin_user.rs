@@ -67,7 +67,11 @@ impl CreateAdminUser {
         };
         let made = store
             .users()
-            .create(&Author::System, new, SystemClock.now())
+            .create(
+                &Author::SystemFor("coder server create-admin-user"),
+                new,
+                SystemClock.now(),
+            )
             .await?;
         let Some(email) = made.email else {
             bail!("the database kept no e-mail address");
