@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use gateway_core::Secret;
 
-use crate::commands::{completion, internal, login, logout, reset_password, server, tokens, users, whoami};
+use crate::commands::{
+    audit, completion, internal, login, logout, reset_password, server, tokens, users, whoami,
+};
 use crate::environment;
 
 /// The AI gateway: its server, and the commands that manage it.
@@ -61,6 +63,7 @@ pub(crate) enum Command {
     Tokens(tokens::Tokens),
     #[command(alias = "user")]
     Users(users::Users),
+    Audit(audit::Audit),
     ResetPassword(reset_password::ResetPassword),
     Server(Box<server::Server>),
     Completion(completion::Completion),

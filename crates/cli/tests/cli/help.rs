@@ -64,6 +64,7 @@ fn aliases_are_the_same_commands() {
         (vec!["tokens", "ls"], vec!["tokens", "list"]),
         (vec!["token", "rm"], vec!["tokens", "remove"]),
         (vec!["tokens", "delete"], vec!["tokens", "remove"]),
+        (vec!["audit", "ls"], vec!["audit", "list"]),
         (vec!["users", "ls"], vec!["users", "list"]),
         (vec!["user", "rm"], vec!["users", "delete"]),
         (vec!["users", "active"], vec!["users", "activate"]),

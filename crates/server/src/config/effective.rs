@@ -12,16 +12,15 @@ use super::reader::Reader;
 const SET: &str = "set";
 const UNSET: &str = "unset";
 
-/// Option or variable to value. To be called when everything could be read.
+/// Option or variable to value; those without a value are left out. To be called when everything could be read.
 pub(super) fn options(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     let mut shown = BTreeMap::new();
     for option in super::options() {
         let value = reader.effective(option);
         let text = match value {
             Some(_) if option.is_secret() => SET.to_owned(),
-            Some(value) => told(&value),
             None if option.is_secret() => UNSET.to_owned(),
-            None => String::new(),
+            value => value.as_deref().map(told).unwrap_or_default(),
         };
         shown.insert(option.name.flag.to_owned(), text);
     }
@@ -38,5 +37,6 @@ pub(super) fn options(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     }
     let no_proxy = first_given(reader.environment, NO_PROXY).map(|(_, value)| told(&value));
     shown.insert(NO_PROXY[1].to_owned(), no_proxy.unwrap_or_default());
+    shown.retain(|_, text| !text.is_empty());
     shown
 }

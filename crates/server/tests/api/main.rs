@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 
+mod audit;
 mod bad_input;
 mod document;
 mod permissions;

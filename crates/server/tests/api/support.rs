@@ -1,5 +1,6 @@
 //! A server, its people, and calls.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct Server {
     http: reqwest::Client,
     shutdown: Shutdown,
     running: Option<JoinHandle<anyhow::Result<()>>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An answer.
@@ -71,6 +72,8 @@ impl Server {
             },
             sessions_slide: true,
             retention: None,
+            audit_retention: None,
+            options: BTreeMap::from([("log-filter".to_owned(), "info".to_owned())]),
             first_user_code: Some(Secret::new(SETUP_CODE)),
             access_url: "https://gateway.example.com/".to_owned(),
             trusted_proxies: TrustedProxies {
@@ -98,7 +101,7 @@ impl Server {
             http,
             shutdown,
             running: Some(running),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -180,8 +183,8 @@ impl Server {
         reply.json()["key"].as_str().unwrap().to_owned()
     }
 
-    /// Drains, and sees that the server ends in good order.
-    pub(crate) async fn stop(mut self) {
+    /// Drains, and sees that the server ends in good order. What it leaves is in the directory.
+    pub(crate) async fn stop(mut self) -> TempDir {
         self.shutdown.drain.cancel();
         let running = self.running.take().unwrap();
         tokio::time::timeout(Duration::from_secs(30), running)
@@ -189,6 +192,7 @@ impl Server {
             .unwrap()
             .unwrap()
             .unwrap();
+        self.directory
     }
 }
 

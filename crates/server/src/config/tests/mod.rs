@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod effective;
 mod faults;
 mod file;
 mod precedence;
