@@ -171,21 +171,17 @@ impl Stream {
 
     /// Hands over the end of the body.
     pub(super) fn end(&self, trailers: Option<HeaderMap>) -> Result<(), BoxError> {
+        self.with_body(|send, out| match trailers {
+            Some(trailers) => send.send_trailers(trailers),
+            None => send.send_data(Piece::new(Bytes::new(), out), true),
+        })?;
         let mut half = self.half.lock();
-        match std::mem::replace(&mut *half, Half::Reset) {
-            Half::Body { mut send, out } => {
-                match trailers {
-                    Some(trailers) => send.send_trailers(trailers)?,
-                    None => send.send_data(Piece::new(Bytes::new(), &out), true)?,
-                }
-                *half = Half::Ended(send);
-                Ok(())
-            }
-            other => {
-                *half = other;
-                Err("the stream was reset".into())
-            }
-        }
+        // Somebody may have reset it in between.
+        *half = match std::mem::replace(&mut *half, Half::Reset) {
+            Half::Body { send, .. } => Half::Ended(send),
+            other => other,
+        };
+        Ok(())
     }
 
     /// Throws away what h2 has queued for the stream.
