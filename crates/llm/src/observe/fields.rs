@@ -123,8 +123,10 @@ pub(super) enum Group {
     Choice,
     /// The list of output items (Responses).
     Output,
-    /// A content block, a delta of one, a tool call, an output item.
+    /// A content block, a delta of one, an output item.
     Item,
+    /// A tool call within a choice, or a piece of one.
+    Call,
     /// An output item within a list of them.
     ListedItem,
     /// The parts of an item's content.
@@ -159,6 +161,9 @@ pub(super) enum Text {
     Summary,
 }
 
+/// The texts of a tool call within a choice.
+const CALL: &[Text] = &[Text::ItemType, Text::CallId, Text::Name, Text::Input];
+
 const TEXTS: usize = Text::Summary as usize + 1;
 
 /// A number that places other fields.
@@ -182,6 +187,8 @@ pub(super) struct Fields {
     pub(super) type_was_read: bool,
     /// There is a list of choices.
     pub(super) has_choices: bool,
+    /// A choice was there, even if the list stands there again without one.
+    pub(super) had_choice: bool,
     /// Choices, or output items, begun so far.
     pub(super) listed: u64,
     /// There is a usage object.
@@ -238,6 +245,7 @@ impl Group {
                 Text::Content,
                 Text::Summary,
             ],
+            Self::Call => CALL,
             Self::Contents => &[Text::Content],
             Self::Summaries => &[Text::Summary],
             Self::Usage | Self::Choices | Self::Output => &[],
@@ -253,6 +261,7 @@ impl Fields {
         self.is_object = false;
         self.type_was_read = false;
         self.has_choices = false;
+        self.had_choice = false;
         self.listed = 0;
         self.has_usage = false;
         self.has_error = false;
@@ -285,12 +294,13 @@ impl Fields {
             }
             Group::Output => self.listed = 0,
             Group::Choice => {
+                self.had_choice = true;
                 self.listed += 1;
                 self.set_number(Number::Index, None);
             }
             Group::ListedItem => self.listed += 1,
-            Group::Item => self.set_number(Number::CallIndex, None),
-            Group::Contents | Group::Summaries => {}
+            Group::Call => self.set_number(Number::CallIndex, None),
+            Group::Item | Group::Contents | Group::Summaries => {}
         }
     }
 
@@ -334,6 +344,18 @@ impl Fields {
 
     pub(super) const fn number(&self, number: Number) -> Option<u64> {
         self.numbers[number as usize]
+    }
+
+    /// Moves the fields of a tool call elsewhere.
+    pub(super) fn take_call(&mut self) -> Self {
+        let mut call = Self {
+            numbers: self.numbers,
+            ..Self::default()
+        };
+        for text in CALL {
+            call.texts[*text as usize] = std::mem::take(&mut self.texts[*text as usize]);
+        }
+        call
     }
 
     pub(super) fn retained_bytes(&self) -> usize {

@@ -95,7 +95,7 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// The tier that served the request.
     pub service_tier: Option<String>,
-    /// What else the provider counts, by fixed names: parts of the above, and calls of built-in tools.
+    /// What else the provider counts, by fixed names: parts of the above, and calls of built-in tools. None is 0.
     pub extra: Vec<(String, u64)>,
     /// The answer broke off before its final counts.
     pub is_partial: bool,

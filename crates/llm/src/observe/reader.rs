@@ -202,7 +202,7 @@ impl Visitor for Reader {
             Target::Nowhere if path.is_empty() => {}
             Target::Nowhere => {
                 if let Place::Group(group) = self.format.place(path) {
-                    self.format.end(group, &self.fields, &mut self.found);
+                    self.format.end(group, &mut self.fields, &mut self.found);
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod decode;
 mod error;
 mod headers;
+mod observe;
 mod peek;
 mod route;
 mod sse;

@@ -57,7 +57,7 @@ impl Format {
     }
 
     /// A container is whole.
-    pub(super) fn end(&mut self, group: Group, fields: &Fields, found: &mut Found) {
+    pub(super) fn end(&mut self, group: Group, fields: &mut Fields, found: &mut Found) {
         match self {
             Self::Messages(messages) => messages.end(group, fields, found),
             Self::Chat(chat) => chat.end(group, fields, found),
