@@ -57,7 +57,7 @@ impl Reader {
         } else {
             self.found.miss();
         }
-        self.format.drop_late(&mut self.found);
+        self.format.drop_waiting(&mut self.found);
         self.forget();
     }
 
@@ -238,8 +238,8 @@ impl BodyObserver {
         std::mem::take(&mut self.reader.found.thoughts)
     }
 
-    /// The end of the body. Afterwards [`Self::take_tool_calls`] and [`Self::take_thoughts`] give the last ones;
-    /// asked again, it has nothing to say.
+    /// The end of the body, to be told once. Afterwards [`Self::take_tool_calls`] and [`Self::take_thoughts`] give the
+    /// last ones.
     ///
     /// What stands in a body that broke off is reported as far as it was seen.
     pub fn finish(&mut self, end: End) -> Observation {

@@ -116,6 +116,13 @@ impl Chat {
         }
     }
 
+    /// The document is over. Pieces of a choice that never ended are void.
+    pub(super) fn drop_early(&mut self, found: &mut Found) {
+        for piece in std::mem::take(&mut self.early) {
+            found.budget.give_back(held_by_piece(&piece));
+        }
+    }
+
     /// A piece of a call. Its choice has an index.
     fn add(&mut self, fields: &Fields, found: &mut Found) {
         let choice = fields.number(Number::Index).unwrap_or_default();

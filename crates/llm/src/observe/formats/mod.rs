@@ -80,9 +80,11 @@ impl Format {
     }
 
     /// What waited for the end of its document was taken there, or is void.
-    pub(super) fn drop_late(&mut self, found: &mut Found) {
-        if let Self::Responses(responses) = self {
-            responses.drop_late(found);
+    pub(super) fn drop_waiting(&mut self, found: &mut Found) {
+        match self {
+            Self::Messages(_) => {}
+            Self::Chat(chat) => chat.drop_early(found),
+            Self::Responses(responses) => responses.drop_late(found),
         }
     }
 

@@ -339,3 +339,41 @@ fn tool_input_that_comes_at_once_gives_way_to_pieces() {
         );
     }
 }
+
+#[test]
+fn a_torn_event_leaves_nothing_for_the_next() {
+    let torn =
+        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\"}}]}\n\n";
+    let next = "data: {\"choices\":[{\"delta\":{},\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    let seen = whole(Api::ChatCompletions, &format!("{torn}{next}"));
+    assert!(seen.tool_calls.is_empty() && seen.observation.is_incomplete);
+    let torn =
+        "data: {\"type\":\"response.completed\",\"response\":{\"output\":[{\"type\":\"function_call\"}]\n\n";
+    let next = "data: {\"type\":\"response.x\",\"response\":{\"output\":[]}}\n\n";
+    let seen = whole(
+        Api::Responses,
+        &format!("{}{next}{torn}", torn.replace("completed", "y")),
+    );
+    assert!(seen.tool_calls.is_empty() && seen.observation.is_incomplete);
+}
+
+#[test]
+fn what_is_cut_is_the_arguments_or_nothing() {
+    let long = "n".repeat(1000);
+    for (api, text) in [
+        (
+            Api::Messages,
+            json!({"content": [{"type": "tool_use", "name": long, "id": long, "input": {}}]}),
+        ),
+        (
+            Api::Responses,
+            json!({"output": [{"type": "function_call", "name": long, "id": long, "arguments": "{}"}]}),
+        ),
+    ] {
+        let call = &body(api, &text.to_string()).tool_calls[0];
+        assert_eq!(
+            (call.name.len(), call.arguments_cut, call.arguments.as_deref()),
+            (256, false, Some("{}"))
+        );
+    }
+}
