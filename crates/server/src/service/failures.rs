@@ -144,12 +144,12 @@ impl Services {
     }
 }
 
-/// An account that was not found. What was typed is kept only if it has the form of an e-mail address: it may well be
-/// a password in the wrong field.
+/// An account that was not found. What was typed is kept only if it has the form of an e-mail address with a domain of
+/// several parts: it may well be a password in the wrong field.
 fn unknown(typed: &str) -> Target {
-    let name = user::check_email(typed)
-        .is_ok()
-        .then(|| gateway_core::token::redact(typed));
+    let domain = typed.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let is_address = user::check_email(typed).is_ok() && domain.contains('.');
+    let name = is_address.then(|| typed.to_owned());
     Target {
         kind: TargetKind::User,
         id: None,
@@ -241,7 +241,13 @@ mod tests {
             unknown("nobody@example.com").name.as_deref(),
             Some("nobody@example.com")
         );
-        for typed in ["correct horse battery staple", "", "a\0@b", "hunter2"] {
+        for typed in [
+            "correct horse battery staple",
+            "",
+            "a\0@b.c",
+            "hunter2",
+            "p@ssw0rd",
+        ] {
             assert_eq!(unknown(typed).name, None, "{typed:?}");
         }
     }
