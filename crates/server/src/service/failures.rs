@@ -134,9 +134,10 @@ impl Services {
             return;
         }
         // On its own task, since the client may go away at any time.
-        let store = self.store.clone();
-        let (writing, written) = (entry.clone(), self.tasks.clone());
-        let written = written.spawn(async move { store.audit().note(&[writing]).await });
+        let (store, to_write) = (self.store.clone(), entry.clone());
+        let written = self
+            .tasks
+            .spawn(async move { store.audit().note(&[to_write]).await });
         if let Ok(Err(error)) = written.await {
             tracing::warn!(%error, "a failed login could not be written into the audit log; it is tried again");
             self.failures.put_back(typed, entry);
