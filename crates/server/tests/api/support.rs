@@ -11,7 +11,7 @@ use gateway_server::config::TrustedProxies;
 use gateway_server::lifecycle::Shutdown;
 use gateway_server::service::Lifetimes;
 use gateway_server::{AccountOptions, JobOptions, Parts, serve};
-use gateway_store::{StoreOptions, Target};
+use gateway_store::{Purpose, Store, StoreOptions, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -56,11 +56,15 @@ impl Reply {
 impl Server {
     /// Without any user.
     pub(crate) async fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start(tempfile::tempdir().unwrap(), |_| {}).await
+    }
+
+    /// On the database in the directory, with parts changed from what they usually are.
+    pub(crate) async fn start(directory: TempDir, change: impl FnOnce(&mut Parts)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let year = Lifetime::from_days(365).unwrap();
-        let parts = Parts {
+        let mut parts = Parts {
             store: StoreOptions::new(Target::Sqlite {
                 path: directory.path().join("coder.db"),
             }),
@@ -87,6 +91,7 @@ impl Server {
             record_log: None,
             shutdown_timeout: Duration::from_secs(1),
         };
+        change(&mut parts);
         let shutdown = Shutdown::new();
         let endpoint = Endpoint {
             listener,
@@ -198,6 +203,14 @@ impl Server {
             .unwrap();
         self.directory
     }
+}
+
+/// The database that a server has left, or that one is to find.
+pub(crate) async fn open(directory: &TempDir) -> Store {
+    let path = directory.path().join("coder.db");
+    Store::open(StoreOptions::new(Target::Sqlite { path }), Purpose::Offline)
+        .await
+        .unwrap()
 }
 
 /// The public part of a token.
