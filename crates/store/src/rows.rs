@@ -190,14 +190,19 @@ pub(crate) fn status(user_id: &str, status: &str) -> Result<UserStatus, StoreErr
     value(USERS, "status", user_id, status)
 }
 
-fn value<T>(table: &'static str, column: &'static str, id: &str, text: &str) -> Result<T, StoreError>
+pub(crate) fn value<T>(
+    table: &'static str,
+    column: &'static str,
+    id: &str,
+    text: &str,
+) -> Result<T, StoreError>
 where
     T: FromStr<Err: Into<Box<dyn StdError + Send + Sync>>>,
 {
     text.parse().map_err(|error| bad_row(table, column, id, error))
 }
 
-fn bad_row(
+pub(crate) fn bad_row(
     table: &'static str,
     column: &'static str,
     id: &str,

@@ -7,6 +7,9 @@
 
 mod authors;
 mod cancellation;
+mod interceptions_lanes;
+mod interceptions_read;
+mod interceptions_sessions;
 mod interceptions_support;
 mod interceptions_write;
 mod opening;
