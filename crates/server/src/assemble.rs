@@ -185,6 +185,12 @@ fn start_jobs(background: &Background, services: &Services, options: &JobOptions
             jobs::remove_expired(services.clone(), retention, stop.clone()),
         );
     }
+    if let Some(retention) = options.record_retention {
+        background.spawn(
+            "old records of requests",
+            jobs::remove_old_records(services.clone(), retention, stop.clone()),
+        );
+    }
     if let Some(retention) = options.audit_retention {
         background.spawn(
             "old entries of the audit log",

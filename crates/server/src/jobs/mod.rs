@@ -183,6 +183,18 @@ pub(crate) async fn remove_old_audit(services: Services, retention: Lifetime, st
     }
 }
 
+/// Removes the records of requests that are older than `retention`, in small batches.
+pub(crate) async fn remove_old_records(services: Services, retention: Lifetime, stop: CancellationToken) {
+    loop {
+        let before = services.clock.now().minus(retention.as_duration());
+        let interceptions = services.store.interceptions();
+        let outcome = interceptions.remove_before(before, SWEEP_BATCH).await;
+        if !next_batch("old records of requests", outcome, &stop).await {
+            return;
+        }
+    }
+}
+
 /// Waits until the next batch is due: soon if there was a whole one. False when there is to be none.
 async fn next_batch(what: &str, outcome: Result<u64, StoreError>, stop: &CancellationToken) -> bool {
     let pause = match outcome {
