@@ -97,7 +97,7 @@ CREATE TABLE aibridge_sessions (
     id           TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     initiator_id TEXT COLLATE "C" NOT NULL,
     session_id   TEXT COLLATE "C" NOT NULL,
-    UNIQUE (initiator_id, session_id)
+    UNIQUE (session_id, initiator_id) -- in this order for who looks for a session of anybody
 );
 
 CREATE INDEX aibridge_sessions_initiator ON aibridge_sessions (initiator_id, id);

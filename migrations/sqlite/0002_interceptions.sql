@@ -97,7 +97,7 @@ CREATE TABLE aibridge_sessions (
     id           TEXT NOT NULL PRIMARY KEY,
     initiator_id TEXT NOT NULL,
     session_id   TEXT NOT NULL,
-    UNIQUE (initiator_id, session_id)
+    UNIQUE (session_id, initiator_id) -- in this order for who looks for a session of anybody
 ) STRICT;
 
 CREATE INDEX aibridge_sessions_initiator ON aibridge_sessions (initiator_id, id);

@@ -64,6 +64,14 @@ impl From<Time> for Timestamp {
     }
 }
 
+impl fmt::Display for InvalidTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a time; write it as in 2026-01-31T12:00:00Z")
+    }
+}
+
+impl std::error::Error for InvalidTime {}
+
 impl FromStr for Time {
     type Err = InvalidTime;
 

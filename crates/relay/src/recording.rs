@@ -28,6 +28,8 @@ pub(crate) struct Recording {
     clock: Arc<dyn Clock>,
     /// The provider's id of the answer, as far as it is known.
     response_id: Option<String>,
+    /// How many tool calls were recorded.
+    tools: u32,
     thoughts: Vec<ModelThought>,
     marks: Marks,
     is_closed: bool,
@@ -61,6 +63,7 @@ impl Recording {
             in_flight,
             clock,
             response_id: None,
+            tools: 0,
             thoughts: Vec::new(),
             marks: Marks::NONE,
             is_closed: false,
@@ -90,7 +93,10 @@ impl Recording {
         if call.was_mended {
             self.mark(Mark::TextMended);
         }
+        let ordinal = self.tools;
+        self.tools += 1;
         self.interception.tool(ToolUsage {
+            ordinal,
             provider_response_id: self.response_id.clone(),
             provider_tool_call_id: call.call_id.map(clean),
             provider_item_id: call.item_id.map(clean),

@@ -36,8 +36,16 @@ const WRITE_ATTEMPTS: u32 = 5;
 /// The pause before the second attempt; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// From so many pages on the write-ahead log is cut: 64 MiB. Under steady load it would never begin anew by itself.
-const LONG_LOG: i64 = 16384;
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// From so many pages on, 16 MiB, the write-ahead log begins anew, which under steady load it would never do by itself.
+/// Its file is written over, which is cheaper than a new one.
+const LONG_LOG: i64 = 4096;
+const RESTART_LOG: &str = "PRAGMA wal_checkpoint(RESTART)";
+
+/// From so many pages on, 256 MiB, the file is cut too.
+const HUGE_LOG: i64 = 65536;
+const CUT_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 
@@ -235,17 +243,17 @@ impl Db {
         };
         limited("checkpoint", async {
             let mut connection = checkpoint.acquire().await?;
-            let pages: i64 = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            let pages: i64 = sqlx::query(CHECKPOINT)
                 .fetch_one(&mut *connection)
                 .await?
                 .try_get(1)?;
             if pages > LONG_LOG {
-                // What is left to move is little, so that those who wait to write do not wait for long. It may find
-                // readers in its way; then the next one cuts the log.
+                // What was written meanwhile is moved too, so that what is left is little: nobody writes until that is
+                // done. Readers may be in the way of a new beginning; then the next checkpoint makes it.
+                sqlx::query(CHECKPOINT).execute(&mut *connection).await?;
                 let _turn = self.gate.turn().await;
-                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                    .execute(&mut *connection)
-                    .await?;
+                let again = if pages > HUGE_LOG { CUT_LOG } else { RESTART_LOG };
+                sqlx::query(again).execute(&mut *connection).await?;
             }
             Ok(())
         })
@@ -290,6 +298,17 @@ impl<D: Database> Lanes<D> {
         self.read.close().await;
         self.record.close().await;
         self.write.close().await;
+    }
+}
+
+// === impl Conn ===
+
+impl Conn {
+    pub(crate) fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
     }
 }
 

@@ -48,7 +48,11 @@ pub use audit::{Audit, AuditFilter};
 pub use author::Author;
 pub use db::OPERATION_TIMEOUT;
 pub use error::{Field, OpenError, StoreError, TextFault};
-pub use interceptions::Interceptions;
+pub use interceptions::{
+    Interception, InterceptionFilter, Interceptions, LAST_PROMPT_CHARS, MAX_PAGE_BYTES,
+    MAX_THREAD_INTERCEPTIONS, MAX_USAGE_ROWS, SessionSummary, Thought, Thread, ThreadPage, TokenSums,
+    UsageKey, UsageQuery, UsageRow,
+};
 pub use store::Store;
 pub use target::{DEFAULT_FILE_NAME, Engine, InvalidTarget, Purpose, StoreOptions, Synchronous, Target};
 pub use tokens::{

@@ -26,11 +26,11 @@ const RECORD_CONNECTIONS: u32 = 2;
 /// How many prepared statements a connection for records keeps: there are about fifty, see `interceptions::batch`.
 const RECORD_STATEMENTS: usize = 128;
 
+/// Memory for pages of the connection for records on SQLite: in KiB, with a minus.
+const RECORD_CACHE: &str = "-8192";
+
 /// How long a checkpoint waits for readers, while nothing can be written.
 const CHECKPOINT_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// How much of the write-ahead log's file is kept when it begins anew, in bytes.
-const KEPT_LOG: &str = "16777216";
 
 /// Set on a connection for records on PostgreSQL. Its statements find rows by their keys alone. A plan made while the
 /// tables were small must not read them whole later, and there is nothing to be gained by planning each time.
@@ -128,15 +128,17 @@ async fn open_sqlite(path: PathBuf, options: &StoreOptions, purpose: Purpose) ->
     let writer = file
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("journal_size_limit", KEPT_LOG);
+        .pragma("wal_autocheckpoint", "0");
     let recorder = writer
         .clone()
         .synchronous(match options.record_synchronous {
             Synchronous::Normal => SqliteSynchronous::Normal,
             Synchronous::Full => SqliteSynchronous::Full,
         })
-        .statement_cache_capacity(RECORD_STATEMENTS);
+        .statement_cache_capacity(RECORD_STATEMENTS)
+        // A statement on many rows notes what it would have to undo, by default in a file.
+        .pragma("temp_store", "memory")
+        .pragma("cache_size", RECORD_CACHE);
     // What is committed here must survive a power cut too: a removed token must not come back.
     let writer = writer.synchronous(SqliteSynchronous::Full);
     let checkpointer = file

@@ -1,7 +1,8 @@
 //! The commands that work on the database directly.
 
+use gateway_core::audit::{Action, ActorKind};
 use gateway_core::{ApiToken, Clock as _, Lifetime, Scopes, SystemClock, TokenKind};
-use gateway_store::{Author, NewToken, Purpose, Store, StoreOptions, Target};
+use gateway_store::{AuditFilter, Author, NewToken, Purpose, Store, StoreOptions, Target};
 
 use crate::support::{Ended, Home};
 
@@ -146,6 +147,37 @@ fn a_new_password_ends_sessions_and_api_tokens_unless_they_are_kept() {
         said.ends_with("all sessions and API tokens ended (1 removed).\n"),
         "{said}"
     );
+}
+
+#[test]
+fn what_was_done_at_the_machine_stands_in_the_audit_log() {
+    let home = Home::new()
+        .with("CODER_PASSWORD", PASSWORD)
+        .with_input("another horse battery staple\n");
+    create(&home).success();
+    home.run(&["reset-password", "alice"]).success();
+    let entries = runtime().block_on(async {
+        let store = open(&home, Purpose::Offline).await;
+        let entries = store.audit().list(AuditFilter::default()).await.unwrap();
+        store.close().await;
+        entries
+    });
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.action, entry.actor.kind, entry.detail.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Action::PasswordChanged, ActorKind::System, "coder reset-password"),
+            (
+                Action::UserCreated,
+                ActorKind::System,
+                "coder server create-admin-user"
+            ),
+        ]
+    );
+    assert!(!format!("{entries:?}").contains("horse"));
 }
 
 #[test]

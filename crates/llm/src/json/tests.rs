@@ -1,5 +1,7 @@
 //! The scanner against `serde_json`: the same texts are JSON, and the same values stand at the same paths.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -153,7 +155,7 @@ fn write_string(text: &str, whims: &mut impl Iterator<Item = u8>, out: &mut Stri
     for letter in text.chars() {
         if matches!(whims.next(), Some(0..40)) {
             for unit in letter.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                write!(out, "\\u{unit:04x}").unwrap();
             }
         } else {
             let quoted = Value::from(letter.to_string()).to_string();

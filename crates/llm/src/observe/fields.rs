@@ -19,8 +19,8 @@ macro_rules! steps {
 
         impl Step {
             pub(super) fn of_key(key: &[u8]) -> Option<Self> {
-                // The compiler makes a decision tree of this, by length first.
-                match std::str::from_utf8(key).ok()? {
+                // Of byte strings the compiler makes a decision tree; of texts it would compare one after the other.
+                match key {
                     $($key => Some(Self::$step),)+
                     _ => None,
                 }
@@ -30,69 +30,69 @@ macro_rules! steps {
 }
 
 steps! {
-    AcceptedPredictionTokens = "accepted_prediction_tokens",
-    Action = "action",
-    Arguments = "arguments",
-    AudioTokens = "audio_tokens",
-    CacheCreation = "cache_creation",
-    CacheCreationInputTokens = "cache_creation_input_tokens",
-    CacheReadInputTokens = "cache_read_input_tokens",
-    CacheWriteTokens = "cache_write_tokens",
-    CachedTokens = "cached_tokens",
-    CallId = "call_id",
-    Choices = "choices",
-    Code = "code",
-    CompletionTokens = "completion_tokens",
-    CompletionTokensDetails = "completion_tokens_details",
-    Content = "content",
-    ContentBlock = "content_block",
-    Custom = "custom",
-    Delta = "delta",
-    Ephemeral1h = "ephemeral_1h_input_tokens",
-    Ephemeral5m = "ephemeral_5m_input_tokens",
-    Error = "error",
-    FinishReason = "finish_reason",
-    Function = "function",
-    FunctionCall = "function_call",
-    Id = "id",
-    IncompleteDetails = "incomplete_details",
-    Index = "index",
-    Input = "input",
-    InputTokens = "input_tokens",
-    InputTokensDetails = "input_tokens_details",
-    Item = "item",
-    Message = "message",
-    Model = "model",
-    Name = "name",
-    Operation = "operation",
-    Output = "output",
-    OutputIndex = "output_index",
-    OutputTokens = "output_tokens",
-    OutputTokensDetails = "output_tokens_details",
-    PartialJson = "partial_json",
-    Phase = "phase",
-    PromptTokens = "prompt_tokens",
-    PromptTokensDetails = "prompt_tokens_details",
-    Queries = "queries",
-    Reason = "reason",
-    Reasoning = "reasoning",
-    ReasoningContent = "reasoning_content",
-    ReasoningTokens = "reasoning_tokens",
-    RejectedPredictionTokens = "rejected_prediction_tokens",
-    Response = "response",
-    ServerToolUse = "server_tool_use",
-    ServiceTier = "service_tier",
-    Status = "status",
-    StopReason = "stop_reason",
-    Summary = "summary",
-    Text = "text",
-    Thinking = "thinking",
-    ThinkingTokens = "thinking_tokens",
-    ToolCalls = "tool_calls",
-    Type = "type",
-    Usage = "usage",
-    WebFetchRequests = "web_fetch_requests",
-    WebSearchRequests = "web_search_requests",
+    AcceptedPredictionTokens = b"accepted_prediction_tokens",
+    Action = b"action",
+    Arguments = b"arguments",
+    AudioTokens = b"audio_tokens",
+    CacheCreation = b"cache_creation",
+    CacheCreationInputTokens = b"cache_creation_input_tokens",
+    CacheReadInputTokens = b"cache_read_input_tokens",
+    CacheWriteTokens = b"cache_write_tokens",
+    CachedTokens = b"cached_tokens",
+    CallId = b"call_id",
+    Choices = b"choices",
+    Code = b"code",
+    CompletionTokens = b"completion_tokens",
+    CompletionTokensDetails = b"completion_tokens_details",
+    Content = b"content",
+    ContentBlock = b"content_block",
+    Custom = b"custom",
+    Delta = b"delta",
+    Ephemeral1h = b"ephemeral_1h_input_tokens",
+    Ephemeral5m = b"ephemeral_5m_input_tokens",
+    Error = b"error",
+    FinishReason = b"finish_reason",
+    Function = b"function",
+    FunctionCall = b"function_call",
+    Id = b"id",
+    IncompleteDetails = b"incomplete_details",
+    Index = b"index",
+    Input = b"input",
+    InputTokens = b"input_tokens",
+    InputTokensDetails = b"input_tokens_details",
+    Item = b"item",
+    Message = b"message",
+    Model = b"model",
+    Name = b"name",
+    Operation = b"operation",
+    Output = b"output",
+    OutputIndex = b"output_index",
+    OutputTokens = b"output_tokens",
+    OutputTokensDetails = b"output_tokens_details",
+    PartialJson = b"partial_json",
+    Phase = b"phase",
+    PromptTokens = b"prompt_tokens",
+    PromptTokensDetails = b"prompt_tokens_details",
+    Queries = b"queries",
+    Reason = b"reason",
+    Reasoning = b"reasoning",
+    ReasoningContent = b"reasoning_content",
+    ReasoningTokens = b"reasoning_tokens",
+    RejectedPredictionTokens = b"rejected_prediction_tokens",
+    Response = b"response",
+    ServerToolUse = b"server_tool_use",
+    ServiceTier = b"service_tier",
+    Status = b"status",
+    StopReason = b"stop_reason",
+    Summary = b"summary",
+    Text = b"text",
+    Thinking = b"thinking",
+    ThinkingTokens = b"thinking_tokens",
+    ToolCalls = b"tool_calls",
+    Type = b"type",
+    Usage = b"usage",
+    WebFetchRequests = b"web_fetch_requests",
+    WebSearchRequests = b"web_search_requests",
 }
 
 /// What stands at a path.
@@ -123,8 +123,10 @@ pub(super) enum Group {
     Choice,
     /// The list of output items (Responses).
     Output,
-    /// A content block, a delta of one, a tool call, an output item.
+    /// A content block, a delta of one, an output item.
     Item,
+    /// A tool call within a choice, or a piece of one.
+    Call,
     /// An output item within a list of them.
     ListedItem,
     /// The parts of an item's content.
@@ -159,6 +161,9 @@ pub(super) enum Text {
     Summary,
 }
 
+/// The texts of a tool call within a choice.
+const CALL: &[Text] = &[Text::ItemType, Text::CallId, Text::Name, Text::Input];
+
 const TEXTS: usize = Text::Summary as usize + 1;
 
 /// A number that places other fields.
@@ -182,6 +187,8 @@ pub(super) struct Fields {
     pub(super) type_was_read: bool,
     /// There is a list of choices.
     pub(super) has_choices: bool,
+    /// A choice was there, even if the list stands there again without one.
+    pub(super) had_choice: bool,
     /// Choices, or output items, begun so far.
     pub(super) listed: u64,
     /// There is a usage object.
@@ -238,6 +245,7 @@ impl Group {
                 Text::Content,
                 Text::Summary,
             ],
+            Self::Call => CALL,
             Self::Contents => &[Text::Content],
             Self::Summaries => &[Text::Summary],
             Self::Usage | Self::Choices | Self::Output => &[],
@@ -253,6 +261,7 @@ impl Fields {
         self.is_object = false;
         self.type_was_read = false;
         self.has_choices = false;
+        self.had_choice = false;
         self.listed = 0;
         self.has_usage = false;
         self.has_error = false;
@@ -285,12 +294,13 @@ impl Fields {
             }
             Group::Output => self.listed = 0,
             Group::Choice => {
+                self.had_choice = true;
                 self.listed += 1;
                 self.set_number(Number::Index, None);
             }
             Group::ListedItem => self.listed += 1,
-            Group::Item => self.set_number(Number::CallIndex, None),
-            Group::Contents | Group::Summaries => {}
+            Group::Call => self.set_number(Number::CallIndex, None),
+            Group::Item | Group::Contents | Group::Summaries => {}
         }
     }
 
@@ -334,6 +344,18 @@ impl Fields {
 
     pub(super) const fn number(&self, number: Number) -> Option<u64> {
         self.numbers[number as usize]
+    }
+
+    /// Moves the fields of a tool call elsewhere.
+    pub(super) fn take_call(&mut self) -> Self {
+        let mut call = Self {
+            numbers: self.numbers,
+            ..Self::default()
+        };
+        for text in CALL {
+            call.texts[*text as usize] = std::mem::take(&mut self.texts[*text as usize]);
+        }
+        call
     }
 
     pub(super) fn retained_bytes(&self) -> usize {

@@ -164,10 +164,9 @@ pub(super) fn held_by_thought(thought: &Thought) -> usize {
     size_of::<Thought>() + thought.content.len()
 }
 
-/// A tool call that stands in one piece in the fields.
-pub(super) fn whole_call(fields: &Fields, name: String, kind: ToolKind, name_marks: Marks) -> ToolCall {
-    let mut marks = name_marks;
-    let mut of_ids = Marks::default();
+/// A tool call that stands in one piece in the fields, with a name that was taken from them.
+pub(super) fn whole_call(fields: &Fields, name: String, kind: ToolKind, of_name: Marks) -> ToolCall {
+    let (mut marks, mut of_ids) = (Marks::default(), of_name);
     let item_id = fields.text(Text::ItemId, &mut of_ids);
     let call_id = fields.text(Text::CallId, &mut of_ids);
     let arguments = fields.text(Text::Input, &mut marks);

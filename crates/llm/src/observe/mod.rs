@@ -30,11 +30,12 @@ pub const TOOL_ARGUMENTS_MAX: usize = 1 << 20;
 /// The longest thought that is kept, in bytes.
 pub const THOUGHT_MAX: usize = 256 << 10;
 
-/// What is kept of tool calls and thoughts that are not complete yet, in bytes over one answer. Besides the text, each
-/// open call or thought counts as 256 bytes.
+/// What is kept of tool calls and thoughts that are not complete yet, in bytes over one answer, besides what one event
+/// may hold of them. In addition to its text, each open call or thought counts as 256 bytes.
 pub const PENDING_MAX: usize = 4 << 20;
 
-/// The longest id, name of a model or tool, or other short text that is kept, in bytes.
+/// The longest id, name of a model or tool, or other short text that is kept, in bytes. The rest is left off unmarked
+/// where a tool call has a mark for its arguments only.
 pub const TEXT_MAX: usize = 256;
 
 /// The longest error message that is kept, in bytes.
@@ -95,7 +96,7 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// The tier that served the request.
     pub service_tier: Option<String>,
-    /// What else the provider counts, by fixed names: parts of the above, and calls of built-in tools.
+    /// What else the provider counts, by fixed names: parts of the above, and calls of built-in tools. None is 0.
     pub extra: Vec<(String, u64)>,
     /// The answer broke off before its final counts.
     pub is_partial: bool,

@@ -57,7 +57,7 @@ impl Reader {
         } else {
             self.found.miss();
         }
-        self.format.drop_late(&mut self.found);
+        self.format.drop_waiting(&mut self.found);
         self.forget();
     }
 
@@ -202,7 +202,7 @@ impl Visitor for Reader {
             Target::Nowhere if path.is_empty() => {}
             Target::Nowhere => {
                 if let Place::Group(group) = self.format.place(path) {
-                    self.format.end(group, &self.fields, &mut self.found);
+                    self.format.end(group, &mut self.fields, &mut self.found);
                 }
             }
         }
@@ -243,8 +243,8 @@ impl BodyObserver {
         std::mem::take(&mut self.reader.found.thoughts)
     }
 
-    /// The end of the body. Afterwards [`Self::take_tool_calls`] and [`Self::take_thoughts`] give the last ones;
-    /// asked again, it has nothing to say.
+    /// The end of the body, to be told once. Afterwards [`Self::take_tool_calls`] and [`Self::take_thoughts`] give the
+    /// last ones.
     ///
     /// What stands in a body that broke off is reported as far as it was seen.
     pub fn finish(&mut self, end: End) -> Observation {

@@ -161,11 +161,12 @@ impl StreamObserver {
         std::mem::take(&mut self.reader.found.thoughts)
     }
 
-    /// The end of the answer. An event without its empty line is not one, so it says nothing and is never released;
-    /// tool calls and thoughts that were still coming are given as cut. Afterwards [`Self::take_tool_calls`],
-    /// [`Self::take_thoughts`] and [`Self::take_drops`] give the last ones; asked again, it has nothing to say.
+    /// The end of the answer, to be told once. Afterwards [`Self::take_tool_calls`], [`Self::take_thoughts`] and
+    /// [`Self::take_drops`] give the last ones.
     ///
-    /// `end` makes no difference but this: a stream that was whole but ends within an event is incomplete.
+    /// An event without its empty line is not one: it says nothing, but for choices and pieces of calls that stand
+    /// whole in a chunk of Chat Completions, and unless it was released before, it stays held. Within a stream that
+    /// was whole it makes the observation incomplete. Tool calls and thoughts that were still coming are given as cut.
     pub fn finish(&mut self, end: End) -> Observation {
         self.drops.extend(self.open_drop.take());
         if self.event.start.is_some() && end == End::Whole {
@@ -301,7 +302,7 @@ impl StreamObserver {
         if self.api != Api::ChatCompletions {
             return name == Says::Other;
         }
-        !self.usage_was_injected || self.reader.fields.listed > 0
+        !self.usage_was_injected || self.reader.fields.had_choice
     }
 
     fn end_event(&mut self) {
@@ -327,11 +328,7 @@ impl StreamObserver {
     /// Only the chunk that was added because the gateway has asked for it.
     fn is_injected_usage(&self) -> bool {
         let fields = &self.reader.fields;
-        self.usage_was_injected
-            && !self.event.is_released
-            && fields.has_choices
-            && fields.listed == 0
-            && fields.has_usage
+        self.usage_was_injected && fields.has_choices && !fields.had_choice && fields.has_usage
     }
 }
 

@@ -143,7 +143,8 @@ impl Counts {
             reasoning: self.get(Counter::Reasoning),
             extra: EXTRA
                 .iter()
-                .filter_map(|(counter, name)| Some(((*name).to_owned(), self.get(*counter)?)))
+                .map(|(counter, name)| ((*name).to_owned(), count(*counter)))
+                .filter(|(_, count)| *count > 0)
                 .collect(),
             ..Usage::default()
         };

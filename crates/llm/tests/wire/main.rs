@@ -6,6 +6,7 @@ mod client;
 mod decode;
 mod error;
 mod headers;
+mod observe;
 mod peek;
 mod prompt;
 mod route;

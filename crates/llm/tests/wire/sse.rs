@@ -17,7 +17,7 @@ fn decode(text: &[u8]) -> Vec<Event> {
         rest = &rest[taken..];
         match part {
             SsePart::Event(piece) | SsePart::Data(piece) => {
-                line.push_str(std::str::from_utf8(piece).unwrap())
+                line.push_str(std::str::from_utf8(piece).unwrap());
             }
             SsePart::LineEnd(SseField::Event) => name = std::mem::take(&mut line),
             SsePart::LineEnd(SseField::Data) => data.push(std::mem::take(&mut line)),

@@ -33,6 +33,9 @@ use super::{Connection, Downstream, DownstreamKind, PeerAddr, Serve};
 use crate::body::{BoxError, RequestBody, ResponseBody};
 
 const MAX_STREAMS: u32 = 256;
+/// A stream that was reset does not count among those, but has a task until the connection has had its turn. A client
+/// that goes on opening and resetting streams without reading is sent away.
+const MAX_TASKS: usize = 2 * MAX_STREAMS as usize;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const SEND_BUFFER: usize = 64 * 1024;
@@ -63,6 +66,9 @@ where
             accepted = next_request(&driver, &mut http2) => match accepted {
                 Some(accepted) => {
                     let (request, respond) = accepted?;
+                    if Arc::strong_count(&streams) > MAX_TASKS {
+                        return Err("the client resets streams without reading what it gets".into());
+                    }
                     let (out, pieces) = mpsc::channel(1);
                     let stream = Arc::new(Stream::new(Arc::clone(driver.turns()), respond, out));
                     let (connection, live) = (connection.clone(), Arc::clone(&streams));

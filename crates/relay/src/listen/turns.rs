@@ -92,7 +92,10 @@ impl Driver {
     ) -> Poll<T> {
         let asked = {
             let mut asked = self.0.asked.lock();
-            asked.driver = Some(cx.waker().clone());
+            match &mut asked.driver {
+                Some(driver) => driver.clone_from(cx.waker()),
+                driver => *driver = Some(cx.waker().clone()),
+            }
             asked.last
         };
         let polled = poll(cx);

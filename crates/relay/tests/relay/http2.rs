@@ -1,8 +1,15 @@
 //! HTTP/2 clients: several requests on one connection, each with an end of its own.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::support::{World, patiently};
@@ -205,4 +212,91 @@ async fn a_connection_that_is_not_read_is_taken_away() {
     let (ended, _) = tokio::join!(ended, connection);
     assert!(ended.is_err(), "a cut answer looks complete");
     assert_eq!(world.access.in_flight(), 0);
+}
+
+/// A socket that can stop reading while it goes on writing.
+struct Deaf {
+    stream: TcpStream,
+    is_deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Each stream that is reset costs something until the connection has moved on, and this one never does.
+#[tokio::test]
+async fn a_client_that_resets_and_does_not_read_is_sent_away() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let stream = Deaf {
+        stream: TcpStream::connect(world.address).await.unwrap(),
+        is_deaf: Arc::clone(&is_deaf),
+    };
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(1 << 30)
+        .initial_connection_window_size(1 << 30)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test's own connection")]
+    tokio::spawn(connection);
+    let _response = post(&client, token.expose()).await;
+    let sending = world.exchange().await.stream();
+    is_deaf.store(true, Ordering::SeqCst);
+    let chunk = Bytes::from(vec![b'x'; 1 << 20]);
+    while tokio::time::timeout(std::time::Duration::from_millis(200), sending.send(chunk.clone()))
+        .await
+        .is_ok()
+    {}
+    // Until the first answer is given up, too, with the connection.
+    let in_flight = async |is: fn(usize) -> bool| {
+        patiently("a change", async {
+            while !is(world.access.in_flight()) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        world.access.in_flight()
+    };
+    for _ in 0..5_000 {
+        let request = Request::post("http://gateway.test/api/v2/aibridge/anthropic/v1/messages")
+            .header("x-api-key", token.expose())
+            .body(())
+            .unwrap();
+        let mut client = client.clone().ready().await.unwrap();
+        let (_, mut body) = client.send_request(request, false).unwrap();
+        if in_flight(|count| count != 1).await == 0 {
+            return;
+        }
+        body.send_reset(h2::Reason::CANCEL);
+        if in_flight(|count| count != 2).await == 0 {
+            return;
+        }
+    }
+    panic!("nobody minds");
 }

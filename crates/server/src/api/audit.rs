@@ -5,7 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use gateway_api_types::{AuditEntry, AuditPage, ErrorReply};
-use gateway_core::audit::AuditId;
+use gateway_core::audit::{Action, AuditId};
 use gateway_store::AuditFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -57,11 +57,11 @@ pub(super) async fn list(
 }
 
 fn filter(query: ListQuery) -> Result<AuditFilter, ApiError> {
-    let action = given(query.action).map(|word| word.parse()).transpose();
+    let action = given(query.action).map(|word| word.parse::<Action>()).transpose();
     let after = given(query.after_id).map(|id| id.parse::<AuditId>()).transpose();
     Ok(AuditFilter {
         actor: given(query.actor),
-        action: action.map_err(|unknown| ApiError::field("action", format!("{unknown}")))?,
+        action: action.map_err(|unknown| ApiError::field("action", unknown.to_string()))?,
         target: given(query.target),
         from: time("started_after", query.started_after)?,
         until: time("started_before", query.started_before)?,

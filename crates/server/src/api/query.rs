@@ -12,6 +12,6 @@ pub(super) fn given(text: Option<String>) -> Option<String> {
 
 pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
     let parsed = given(text).map(|text| text.parse::<Time>()).transpose();
-    let time = parsed.map_err(|_| ApiError::field(field, "must be a time as in 2026-01-31T12:00:00Z"))?;
+    let time = parsed.map_err(|error| ApiError::field(field, error.to_string()))?;
     Ok(time.map(Timestamp::from))
 }

@@ -3,6 +3,8 @@
 //!
 //! All end when the shutdown begins to drain; the last uses are written down once more before the store is closed.
 
+pub(crate) mod records;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -176,6 +178,18 @@ pub(crate) async fn remove_old_audit(services: Services, retention: Lifetime, st
         let before = services.clock.now().minus(retention.as_duration());
         let outcome = services.store.audit().remove_before(before, SWEEP_BATCH).await;
         if !next_batch("old entries of the audit log", outcome, &stop).await {
+            return;
+        }
+    }
+}
+
+/// Removes the records of requests that are older than `retention`, in small batches.
+pub(crate) async fn remove_old_records(services: Services, retention: Lifetime, stop: CancellationToken) {
+    loop {
+        let before = services.clock.now().minus(retention.as_duration());
+        let interceptions = services.store.interceptions();
+        let outcome = interceptions.remove_before(before, SWEEP_BATCH).await;
+        if !next_batch("old records of requests", outcome, &stop).await {
             return;
         }
     }

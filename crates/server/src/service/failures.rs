@@ -2,9 +2,9 @@
 //!
 //! Anybody can make them, in any number, so what is written of them is bounded. Of each account tried from one network
 //! the first failure in a window is written at once, before it is answered; further ones are counted, and written as
-//! one entry when the window ends, which a job decides (`jobs::note_failures`). Accounts and networks beyond
-//! [`PAIRS`] in one window are only counted, all together. So a window leaves at most `2 * PAIRS + 1` entries, whoever
-//! attacks from wherever; an attempt that the limiter has refused counts like any other.
+//! one entry when the window ends, which a job decides (`jobs::note_failures`). Beyond thirty accounts and networks in
+//! one window they are only counted, all together. So a window leaves at most 61 entries, whoever attacks from wherever;
+//! an attempt that the limiter has refused counts like any other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -58,6 +58,17 @@ impl Failures {
         let last = entry.clone();
         window.pairs.insert(pair, Further { count: 0, last });
         true
+    }
+
+    /// Counts a failure that could not be written at once as a further one, so that it is written when the window ends.
+    fn put_back(&self, account_typed: &str, entry: Entry) {
+        let pair = (account(account_typed), entry.source.address().map(network));
+        let mut window = self.0.lock();
+        let further = window.pairs.entry(pair).or_insert(Further {
+            count: 0,
+            last: entry,
+        });
+        further.count = further.count.saturating_add(1);
     }
 
     /// Ends the window: what is still to be written of it, the oldest first.
@@ -123,22 +134,23 @@ impl Services {
             return;
         }
         // On its own task, since the client may go away at any time.
-        let store = self.store.clone();
-        let (writing, written) = (entry.clone(), self.tasks.clone());
-        let written = written.spawn(async move { store.audit().note(&[writing]).await });
+        let (store, to_write) = (self.store.clone(), entry.clone());
+        let written = self
+            .tasks
+            .spawn(async move { store.audit().note(&[to_write]).await });
         if let Ok(Err(error)) = written.await {
             tracing::warn!(%error, "a failed login could not be written into the audit log; it is tried again");
-            self.failures.note(typed, &entry);
+            self.failures.put_back(typed, entry);
         }
     }
 }
 
-/// An account that was not found. What was typed is kept only if it has the form of an e-mail address: it may well be
-/// a password in the wrong field.
+/// An account that was not found. What was typed is kept only if it has the form of an e-mail address with a domain of
+/// several parts: it may well be a password in the wrong field.
 fn unknown(typed: &str) -> Target {
-    let name = user::check_email(typed)
-        .is_ok()
-        .then(|| gateway_core::token::redact(typed));
+    let domain = typed.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let is_address = user::check_email(typed).is_ok() && domain.contains('.');
+    let name = is_address.then(|| typed.to_owned());
     Target {
         kind: TargetKind::User,
         id: None,
@@ -185,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_could_not_be_written_is_not_lost() {
+        let failures = Failures::default();
+        let failure = entry(1, "192.0.2.1", "wrong password");
+        assert!(failures.note("a@example.com", &failure));
+        failures.put_back("a@example.com", failure.clone());
+        assert_eq!(failures.take(Timestamp::MAX).len(), 1);
+        // Also when the window has ended meanwhile.
+        failures.put_back("a@example.com", failure);
+        assert_eq!(failures.take(Timestamp::MAX).len(), 1);
+    }
+
+    #[test]
     fn a_flood_leaves_little() {
         let failures = Failures::default();
         let mut at_once = 0;
@@ -218,7 +242,13 @@ mod tests {
             unknown("nobody@example.com").name.as_deref(),
             Some("nobody@example.com")
         );
-        for typed in ["correct horse battery staple", "", "a\0@b", "hunter2"] {
+        for typed in [
+            "correct horse battery staple",
+            "",
+            "a\0@b.c",
+            "hunter2",
+            "p@ssw0rd",
+        ] {
             assert_eq!(unknown(typed).name, None, "{typed:?}");
         }
     }

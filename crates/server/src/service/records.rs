@@ -71,7 +71,7 @@ impl Services {
         query: RecordQuery,
         limit: u32,
     ) -> Result<RecordPage<Interception>, ServiceError> {
-        let (filter, after) = self.visible(caller, query).await?;
+        let (filter, after) = self.restricted(caller, query).await?;
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
         let (count, is_capped) = records.count(&filter, COUNTED).await?;
@@ -90,7 +90,7 @@ impl Services {
         query: RecordQuery,
         limit: u32,
     ) -> Result<RecordPage<SessionSummary>, ServiceError> {
-        let (filter, after) = self.visible(caller, query).await?;
+        let (filter, after) = self.restricted(caller, query).await?;
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
         let (count, is_capped) = records.count_sessions(&filter, COUNTED).await?;
@@ -109,7 +109,7 @@ impl Services {
         caller: &Requester,
         query: RecordQuery,
     ) -> Result<RecordPages, ServiceError> {
-        let (filter, after) = self.visible(caller, query).await?;
+        let (filter, after) = self.restricted(caller, query).await?;
         Ok(RecordPages {
             services: self.clone(),
             filter,
@@ -192,7 +192,7 @@ impl Services {
         Ok(self.store.interceptions().clients(whose, prefix, limit).await?)
     }
 
-    async fn visible(
+    async fn restricted(
         &self,
         caller: &Requester,
         query: RecordQuery,

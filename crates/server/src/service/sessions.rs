@@ -284,6 +284,7 @@ mod tests {
             },
             hasher: Hasher::new(1),
             attempts: Arc::default(),
+            failures: Arc::default(),
             setup: Arc::new(Setup::new(None)),
             removals: Removals::default(),
             tasks: TaskTracker::new(),
@@ -331,7 +332,9 @@ mod tests {
         ];
         for (email, given, is_right) in cases {
             let before = services.hasher.computed();
-            let outcome = services.login(email, Secret::new(given), None).await;
+            let outcome = services
+                .login(email, Secret::new(given), &Source::default())
+                .await;
             let case = format!("{email}, {} bytes", given.len());
             assert_eq!(outcome.is_ok(), is_right, "{case}");
             if let Err(error) = outcome {

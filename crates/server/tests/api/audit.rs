@@ -1,9 +1,13 @@
 //! The audit log as the API fills and shows it.
 
-use gateway_store::{AuditFilter, Purpose, Store, StoreOptions, Target};
+use std::time::Duration;
+
+use gateway_core::audit::{Action, Actor, AuditId, Changes, Entry, Source, Target};
+use gateway_core::{Clock as _, Lifetime, SystemClock, UserId};
+use gateway_store::AuditFilter;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Server, id_of};
+use crate::support::{PASSWORD, Server, id_of, open};
 
 const WRONG: &str = "wrong wrong wrong";
 
@@ -171,10 +175,7 @@ async fn a_flood_of_failed_logins_leaves_little_and_is_counted() {
 
     // What was only counted is written when the server stops, if not before.
     let directory = server.stop().await;
-    let path = directory.path().join("coder.db");
-    let store = Store::open(StoreOptions::new(Target::Sqlite { path }), Purpose::Offline)
-        .await
-        .unwrap();
+    let store = open(&directory).await;
     let left = store.audit().list(AuditFilter::default()).await.unwrap();
     store.close().await;
     let counted = |detail: &str| {
@@ -271,4 +272,70 @@ async fn bad_queries_are_refused_by_name() {
             "{query}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_start_with_other_options_is_told_once() {
+    let (server, _) = Server::with_owner().await;
+    let directory = server.stop().await;
+    let other = |parts: &mut gateway_server::Parts| {
+        parts.options.insert("log-filter".to_owned(), "debug".to_owned());
+        parts
+            .options
+            .insert("aibridge-openai-key".to_owned(), "set".to_owned());
+    };
+    let directory = Server::start(directory, other).await.stop().await;
+    let server = Server::start(directory, other).await;
+    let owner = server.login("admin@example.com").await;
+    let changes = list(&server, &owner, "action=configuration_changed").await;
+    assert_eq!(changes.len(), 2, "the first start and the second");
+    assert_eq!(
+        changes[0]["changes"],
+        json!({
+            "aibridge-openai-key": {"before": null, "after": "set"},
+            "log-filter": {"before": "info", "after": "debug"},
+        })
+    );
+    assert_eq!(changes[0]["actor"], json!({"kind": "system"}));
+}
+
+#[tokio::test]
+async fn old_entries_go_if_so_configured() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let at = SystemClock.now().minus(Duration::from_hours(49));
+    let old = (0..1200).map(|_| Entry {
+        id: AuditId::generate(at),
+        at,
+        actor: Actor::SYSTEM,
+        source: Source::default(),
+        action: Action::UserDeleted,
+        target: Target::user(UserId::generate(), "gone"),
+        changes: Changes::default(),
+        detail: None,
+    });
+    store.audit().note(&old.collect::<Vec<_>>()).await.unwrap();
+    store.close().await;
+
+    let keep = |days| {
+        move |parts: &mut gateway_server::Parts| parts.jobs.audit_retention = Lifetime::from_days(days)
+    };
+    let server = Server::start(directory, keep(3)).await;
+    let body = json!({"email": "admin@example.com", "username": "admin", "password": PASSWORD});
+    assert_eq!(server.post("/users/first", "", body).await.status, 201);
+    let owner = server.login("admin@example.com").await;
+    assert_eq!(list(&server, &owner, "target=gone").await.len(), 1000);
+
+    let server = Server::start(server.stop().await, keep(2)).await;
+    let wait = async {
+        while !list(&server, &owner, "target=gone").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    assert_eq!(
+        list(&server, &owner, "action=set_up").await.len(),
+        1,
+        "younger ones stay"
+    );
 }

@@ -10,8 +10,8 @@ use gateway_relay::listen::Endpoint;
 use gateway_server::config::TrustedProxies;
 use gateway_server::lifecycle::Shutdown;
 use gateway_server::service::Lifetimes;
-use gateway_server::{Parts, serve};
-use gateway_store::{StoreOptions, Target};
+use gateway_server::{AccountOptions, JobOptions, Parts, serve};
+use gateway_store::{Purpose, Store, StoreOptions, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -56,33 +56,42 @@ impl Reply {
 impl Server {
     /// Without any user.
     pub(crate) async fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start(tempfile::tempdir().unwrap(), |_| {}).await
+    }
+
+    /// On the database in the directory, with parts changed from what they usually are.
+    pub(crate) async fn start(directory: TempDir, change: impl FnOnce(&mut Parts)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let year = Lifetime::from_days(365).unwrap();
-        let parts = Parts {
+        let mut parts = Parts {
             store: StoreOptions::new(Target::Sqlite {
                 path: directory.path().join("coder.db"),
             }),
-            lifetimes: Lifetimes {
-                session: Lifetime::from_days(1).unwrap(),
-                default_token: Lifetime::from_days(30).unwrap(),
-                max_token: Lifetime::from_days(90).unwrap(),
-                max_admin_token: year,
+            accounts: AccountOptions {
+                lifetimes: Lifetimes {
+                    session: Lifetime::from_days(1).unwrap(),
+                    default_token: Lifetime::from_days(30).unwrap(),
+                    max_token: Lifetime::from_days(90).unwrap(),
+                    max_admin_token: year,
+                },
+                first_user_code: Some(Secret::new(SETUP_CODE)),
             },
-            sessions_slide: true,
-            retention: None,
-            audit_retention: None,
+            jobs: JobOptions {
+                sessions_slide: true,
+                ..JobOptions::default()
+            },
             options: BTreeMap::from([("log-filter".to_owned(), "info".to_owned())]),
-            first_user_code: Some(Secret::new(SETUP_CODE)),
             access_url: "https://gateway.example.com/".to_owned(),
             trusted_proxies: TrustedProxies {
                 headers: Vec::new(),
                 origins: Vec::new(),
             },
             relay: RelayOptions::default(),
+            record_log: None,
             shutdown_timeout: Duration::from_secs(1),
         };
+        change(&mut parts);
         let shutdown = Shutdown::new();
         let endpoint = Endpoint {
             listener,
@@ -194,6 +203,14 @@ impl Server {
             .unwrap();
         self.directory
     }
+}
+
+/// The database that a server has left, or that one is to find.
+pub(crate) async fn open(directory: &TempDir) -> Store {
+    let path = directory.path().join("coder.db");
+    Store::open(StoreOptions::new(Target::Sqlite { path }), Purpose::Offline)
+        .await
+        .unwrap()
 }
 
 /// The public part of a token.

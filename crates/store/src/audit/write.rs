@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gateway_core::Timestamp;
 use gateway_core::audit::{Action, Actor, AuditId, Change, Changes, Entry, Source, Target, TargetKind};
+use gateway_core::{Timestamp, token};
 
 use super::Audit;
 use super::row::changes_to_json;
@@ -117,10 +117,15 @@ impl Audit<'_> {
     }
 }
 
-/// Text is mended rather than refused: an entry must not fail the act that it tells of.
+/// Text is mended rather than refused: an entry must not fail the act that it tells of. Nothing keeps anybody from giving
+/// a token's whole text as a name, so that tokens are reduced to their ids here.
 async fn insert(tx: &mut Tx, entry: &Entry) -> Result<(), Fault> {
-    let mended = |text: &Option<String>| text.as_deref().map(text::mended);
-    let folded = |text: &Option<String>| text.as_deref().map(|text| text::mended(&text::fold(text)));
+    let storable = |text: &str| text::mended(&token::redact(text));
+    let mended = |text: &Option<String>| text.as_deref().map(storable);
+    let folded = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| text::mended(&text::fold(&storable(text))))
+    };
     let Entry { actor, target, .. } = entry;
     on!(tx.conn(), |c| sqlx::query(INSERT)
         .bind(entry.id.to_string())
@@ -137,7 +142,7 @@ async fn insert(tx: &mut Tx, entry: &Entry) -> Result<(), Fault> {
         .bind(mended(&target.id))
         .bind(mended(&target.name))
         .bind(folded(&target.name))
-        .bind(changes_to_json(&entry.changes))
+        .bind(token::redact(&changes_to_json(&entry.changes)))
         .bind(mended(&entry.detail))
         .execute(c)
         .await

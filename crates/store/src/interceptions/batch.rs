@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, SqlStr};
 
-use crate::db::{Conn, Tx, on};
+use crate::db::{Conn, on};
 use crate::fault::Fault;
 use crate::target::Engine;
 
@@ -145,10 +145,10 @@ impl ManyRows {
     }
 
     /// Runs the statement on all rows, whose values stand one after the other, in as many parts as are needed.
-    pub(super) async fn execute(&'static self, tx: &mut Tx, values: &[Value<'_>]) -> Result<(), Fault> {
-        let engine = engine_of(tx);
+    pub(super) async fn execute(&'static self, conn: &mut Conn, values: &[Value<'_>]) -> Result<(), Fault> {
+        let engine = conn.engine();
         for chunk in self.chunks(engine, values) {
-            on!(tx.conn(), |c| bound!(
+            on!(conn, |c| bound!(
                 sqlx::query(SqlStr::from_static(chunk.sql)),
                 chunk,
                 self.width,
@@ -162,14 +162,18 @@ impl ManyRows {
     }
 
     /// As [`ManyRows::execute`], for a statement that returns rows.
-    pub(super) async fn fetch<R>(&'static self, tx: &mut Tx, values: &[Value<'_>]) -> Result<Vec<R>, Fault>
+    pub(super) async fn fetch<R>(
+        &'static self,
+        conn: &mut Conn,
+        values: &[Value<'_>],
+    ) -> Result<Vec<R>, Fault>
     where
         R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let engine = engine_of(tx);
+        let engine = conn.engine();
         let mut rows = Vec::new();
         for chunk in self.chunks(engine, values) {
-            let part: Vec<R> = on!(tx.conn(), |c| bound!(
+            let part: Vec<R> = on!(conn, |c| bound!(
                 sqlx::query_as::<_, R>(SqlStr::from_static(chunk.sql)),
                 chunk,
                 self.width,
@@ -236,13 +240,6 @@ impl ManyRows {
             }
             sql + self.tail
         })
-    }
-}
-
-fn engine_of(tx: &mut Tx) -> Engine {
-    match tx.conn() {
-        Conn::Sqlite(_) => Engine::Sqlite,
-        Conn::Postgres(_) => Engine::Postgres,
     }
 }
 

@@ -64,8 +64,8 @@ pub(super) async fn write(tx: &mut Tx, ends: &[(&Record, &End)]) -> Result<(), F
             children.push(id, end);
         }
     }
-    USAGE.execute(tx, &children.usages).await?;
-    THOUGHT.execute(tx, &children.thoughts).await?;
+    USAGE.execute(tx.conn(), &children.usages).await?;
+    THOUGHT.execute(tx.conn(), &children.thoughts).await?;
     rollup.write(tx).await
 }
 
@@ -87,7 +87,7 @@ async fn close(tx: &mut Tx, ends: &Ends<'_>, so_far: Option<Outcome>) -> Result<
             so_far.map(Outcome::as_str).into(),
         ]);
     }
-    END.fetch(tx, &rows).await
+    END.fetch(tx.conn(), &rows).await
 }
 
 /// What belongs to ends, in rows.

@@ -75,7 +75,7 @@ pub(super) async fn find(tx: &mut Tx, starts: &[(&Record, &Start)]) -> Result<Th
         rows.push(initiator.to_string().into());
         rows.push(call.into());
     }
-    let threads = FIND.fetch::<Thread>(tx, &rows).await?;
+    let threads = FIND.fetch::<Thread>(tx.conn(), &rows).await?;
     let by_call = threads
         .into_iter()
         .map(|thread| ((thread.initiator.clone(), thread.call.clone()), thread));

@@ -17,10 +17,23 @@ use crate::text;
 mod bare;
 mod batch;
 mod ends;
+mod filter;
 mod lineage;
+mod model;
+mod read;
+mod retention;
 mod rollup;
+mod rows;
 mod runs;
+mod sessions;
+mod usage;
 mod write;
+
+pub use filter::InterceptionFilter;
+pub use model::{Interception, SessionSummary, Thought, Thread, TokenSums, UsageRow};
+pub use read::MAX_PAGE_BYTES;
+pub use sessions::{LAST_PROMPT_CHARS, MAX_THREAD_INTERCEPTIONS, ThreadPage};
+pub use usage::{MAX_USAGE_ROWS, UsageKey, UsageQuery};
 
 /// The operations on interceptions.
 #[derive(Clone, Copy, Debug)]

@@ -82,6 +82,11 @@ pub(super) fn day_of(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(DAY_MICROS)
 }
 
+/// The beginning of a day.
+pub(super) fn beginning_of(day: i64) -> Timestamp {
+    Timestamp::from_micros(day.saturating_mul(DAY_MICROS))
+}
+
 // === impl Sums ===
 
 impl Sums {
@@ -174,6 +179,6 @@ impl Rollup {
                 sums.reasoning.into(),
             ]);
         }
-        ADD.execute(tx, &rows).await
+        ADD.execute(tx.conn(), &rows).await
     }
 }

@@ -182,9 +182,9 @@ async fn write_starts(tx: &mut Tx, run: RunId, starts: &[(&Record, &Start)]) -> 
             i64::from(start.marks.bits()).into(),
         ]);
     }
-    START.execute(tx, &rows).await?;
-    PROMPT.execute(tx, &prompts).await?;
-    SESSION.execute(tx, &ids).await
+    START.execute(tx.conn(), &rows).await?;
+    PROMPT.execute(tx.conn(), &prompts).await?;
+    SESSION.execute(tx.conn(), &ids).await
 }
 
 // === Tool calls ===
@@ -206,5 +206,5 @@ async fn write_tools(tx: &mut Tx, tools: &[(&Record, &ToolUsage)]) -> Result<(),
             tool.created_at.as_micros().into(),
         ]);
     }
-    TOOL.execute(tx, &rows).await
+    TOOL.execute(tx.conn(), &rows).await
 }

@@ -443,6 +443,12 @@ async fn no_column_holds_a_secret(db: &TestDb) {
         .unwrap();
     users.delete(&by_admin, bob.id, NOW).await.unwrap();
 
+    let other = ApiToken::generate(&mut rand::rng());
+    users
+        .set_profile(&by_admin, admin.user.id, other.expose(), other.expose(), NOW)
+        .await
+        .unwrap();
+
     let hex = token
         .secret_hash()
         .as_bytes()
@@ -451,7 +457,7 @@ async fn no_column_holds_a_secret(db: &TestDb) {
             write!(hex, "{byte:02x}").unwrap();
             hex
         });
-    let secret = token.expose()[15..].to_owned();
+    let (secret, other) = (&token.expose()[15..], &other.expose()[15..]);
     let row = "COALESCE(id || at || actor_kind || COALESCE(actor_id, '') || COALESCE(actor_username, '') \
         || COALESCE(actor_username_folded, '') || COALESCE(actor_token_id, '') || COALESCE(address, '') \
         || COALESCE(user_agent, '') || action || target_kind || COALESCE(target_id, '') \
@@ -462,8 +468,9 @@ async fn no_column_holds_a_secret(db: &TestDb) {
     };
     assert!(found("agent cdr").await >= 6, "the search finds what is there");
     for secret in [
-        &secret,
+        secret,
         &secret[..8],
+        other,
         &hex,
         "hash-of-bob",
         "newer-hash",
@@ -471,7 +478,7 @@ async fn no_column_holds_a_secret(db: &TestDb) {
     ] {
         assert_eq!(found(secret).await, 0, "{secret}");
     }
-    assert_eq!(db.count("SELECT COUNT(*) FROM audit_log").await, 8);
+    assert_eq!(db.count("SELECT COUNT(*) FROM audit_log").await, 9);
 }
 
 async fn entries_outlive_whom_they_tell_of(db: &TestDb) {

@@ -7,6 +7,7 @@ use gateway_core::interception::{
 };
 use gateway_core::{InterceptionId, ProviderKind, RunId, Timestamp, UserId};
 use gateway_store::Interceptions;
+use uuid::Uuid;
 
 use crate::support::{NOW, TestDb, after, token_id};
 
@@ -15,6 +16,13 @@ use crate::support::{NOW, TestDb, after, token_id};
 pub(crate) struct Made {
     pub(crate) id: InterceptionId,
     pub(crate) user: UserId,
+}
+
+/// An id of a time. Those of one time are in the order of `n`.
+pub(crate) fn id_at(at: Timestamp, n: u64) -> InterceptionId {
+    let millis = u128::try_from(at.as_micros() / 1000).unwrap();
+    let uuid = millis << 80 | 0x7 << 76 | 0x2 << 62 | u128::from(n);
+    InterceptionId::from_uuid(Uuid::from_u128(uuid))
 }
 
 pub(crate) fn start_of(user: UserId) -> Start {
@@ -98,10 +106,18 @@ impl Made {
         }
     }
 
+    /// The `n`-th of the tests' time, a second after the one before.
+    pub(crate) fn nth(user: UserId, n: u64) -> Self {
+        Self {
+            id: id_at(after(n), n),
+            user,
+        }
+    }
+
     pub(crate) fn start(self, change: impl FnOnce(&mut Start)) -> Record {
         let mut start = start_of(self.user);
-        let seconds = self.id.as_uuid().as_u128() >> 80;
-        start.started_at = Timestamp::from_micros(i64::try_from(seconds * 1000).unwrap());
+        let millis = self.id.as_uuid().as_u128() >> 80;
+        start.started_at = Timestamp::from_micros(i64::try_from(millis * 1000).unwrap());
         change(&mut start);
         self.record(Entry::Start(Box::new(start)))
     }

@@ -3,7 +3,7 @@
 //!
 //! A chunk does not say that a call is complete. It is taken to be when pieces of another one follow and its arguments
 //! are one whole JSON text, at the choice's `finish_reason`, and at the end. So interleaved calls stay apart, and calls
-//! in sequence are known early.
+//! in sequence are known early. Pieces and choices are taken where they end, without waiting for the end of their event.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ pub(in crate::observe) struct Chat {
     calls: BTreeMap<Key, Call>,
     /// Whose piece came last.
     last: Option<Key>,
-    /// The choice that pieces were counted for whose choice had no index yet.
-    assumed: Option<u64>,
+    /// Pieces of calls whose choice has not said its index yet.
+    early: Vec<Fields>,
     /// Of the first choice.
     thought: Option<OpenThought>,
 }
@@ -53,36 +53,48 @@ impl Chat {
             content,
             calls: BTreeMap::new(),
             last: None,
-            assumed: None,
+            early: Vec::new(),
             thought: None,
         }
     }
 
-    pub(super) fn end(&mut self, group: Group, fields: &Fields, found: &mut Found) {
+    pub(super) fn end(&mut self, group: Group, fields: &mut Fields, found: &mut Found) {
         match (group, self.mode) {
-            (Group::Item, Mode::Body) => {
+            (Group::Call, Mode::Body) => {
                 let mut marks = Marks::default();
                 let name = fields.text(Text::Name, &mut marks).unwrap_or_default();
                 found.call(whole_call(fields, name, tool_kind(fields), marks));
             }
-            (Group::Item, Mode::Stream) => self.add(fields, found),
+            (Group::Call, Mode::Stream) if fields.number(Number::Index).is_some() => self.add(fields, found),
+            (Group::Call, Mode::Stream) => self.keep(fields, found),
             (Group::Choice, _) => self.end_choice(fields, found),
             _ => {}
         }
     }
 
-    fn end_choice(&mut self, fields: &Fields, found: &mut Found) {
-        let choice = choice(fields);
-        let is_finished = !fields.bytes(Text::Stop).is_empty();
+    /// A piece of a call, before the index of its choice.
+    fn keep(&mut self, fields: &mut Fields, found: &mut Found) {
+        let piece = fields.take_call();
+        if found.budget.hold(held_by_piece(&piece)) {
+            self.early.push(piece);
+        } else {
+            found.miss();
+        }
+    }
+
+    fn end_choice(&mut self, fields: &mut Fields, found: &mut Found) {
+        // A choice without an index is what its place in the list says.
+        let choice = fields.number(Number::Index).unwrap_or(fields.listed - 1);
+        for mut piece in std::mem::take(&mut self.early) {
+            found.budget.give_back(held_by_piece(&piece));
+            piece.set_number(Number::Index, Some(choice));
+            self.add(&piece, found);
+        }
         if choice == 0 {
             found.take_stop(fields, Text::Stop);
             self.think(fields, found);
         }
-        if self.assumed.take().is_some_and(|assumed| assumed != choice) {
-            // The choice's index came behind its calls, which were taken for another choice's.
-            found.miss();
-        }
-        if is_finished {
+        if !fields.bytes(Text::Stop).is_empty() {
             self.finish_choice(choice, found);
         }
     }
@@ -104,12 +116,17 @@ impl Chat {
         }
     }
 
-    /// A piece of a call.
-    fn add(&mut self, fields: &Fields, found: &mut Found) {
-        let key = (choice(fields), fields.number(Number::CallIndex));
-        if fields.number(Number::Index).is_none() {
-            self.assumed = Some(key.0);
+    /// The document is over. Pieces of a choice that never ended are void.
+    pub(super) fn drop_early(&mut self, found: &mut Found) {
+        for piece in std::mem::take(&mut self.early) {
+            found.budget.give_back(held_by_piece(&piece));
         }
+    }
+
+    /// A piece of a call. Its choice has an index.
+    fn add(&mut self, fields: &Fields, found: &mut Found) {
+        let choice = fields.number(Number::Index).unwrap_or_default();
+        let key = (choice, fields.number(Number::CallIndex));
         if let Some(last) = self.last.replace(key).filter(|last| *last != key)
             && self
                 .calls
@@ -191,7 +208,8 @@ impl Chat {
             .values()
             .map(|call| call.open.retained_bytes() + size_of::<Call>())
             .sum();
-        calls + self.thought.as_ref().map_or(0, OpenThought::retained_bytes)
+        let early: usize = self.early.iter().map(held_by_piece).sum();
+        calls + early + self.thought.as_ref().map_or(0, OpenThought::retained_bytes)
     }
 }
 
@@ -240,7 +258,7 @@ pub(super) fn place(path: &[Step]) -> Place {
 fn message(path: &[Step]) -> Place {
     match path {
         [ReasoningContent | Reasoning] => Place::Text(Text::Content),
-        [ToolCalls, Each] | [FunctionCall] => Place::Group(Group::Item),
+        [ToolCalls, Each] | [FunctionCall] => Place::Group(Group::Call),
         [ToolCalls, Each, Index] => Place::Number(Number::CallIndex),
         [ToolCalls, Each, Id] => Place::Text(Text::CallId),
         [ToolCalls, Each, Type] => Place::Text(Text::ItemType),
@@ -261,13 +279,8 @@ fn tool_kind(fields: &Fields) -> ToolKind {
     }
 }
 
-/// The current choice. Where its index has not come yet, its place in the list stands for it.
-fn choice(fields: &Fields) -> u64 {
-    fields.number(Number::Index).unwrap_or(position(fields))
-}
-
-const fn position(fields: &Fields) -> u64 {
-    fields.listed.saturating_sub(1)
+fn held_by_piece(piece: &Fields) -> usize {
+    size_of::<Fields>() + piece.retained_bytes()
 }
 
 impl Visitor for Nothing {

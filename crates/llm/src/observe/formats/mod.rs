@@ -57,7 +57,7 @@ impl Format {
     }
 
     /// A container is whole.
-    pub(super) fn end(&mut self, group: Group, fields: &Fields, found: &mut Found) {
+    pub(super) fn end(&mut self, group: Group, fields: &mut Fields, found: &mut Found) {
         match self {
             Self::Messages(messages) => messages.end(group, fields, found),
             Self::Chat(chat) => chat.end(group, fields, found),
@@ -80,9 +80,11 @@ impl Format {
     }
 
     /// What waited for the end of its document was taken there, or is void.
-    pub(super) fn drop_late(&mut self, found: &mut Found) {
-        if let Self::Responses(responses) = self {
-            responses.drop_late(found);
+    pub(super) fn drop_waiting(&mut self, found: &mut Found) {
+        match self {
+            Self::Messages(_) => {}
+            Self::Chat(chat) => chat.drop_early(found),
+            Self::Responses(responses) => responses.drop_late(found),
         }
     }
 

@@ -1,4 +1,5 @@
-//! OpenAI's Responses API: output items, each told whole when it is done, and all of them again at the end.
+//! OpenAI's Responses API: output items, each told whole when it is done, and all of them again at the end. An item that
+//! broke off before is not told at all.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

@@ -83,12 +83,14 @@ fn every_alias_is_as_good_as_its_option() {
     for option in aibridge::SECTION.options {
         for name in option.names() {
             let value = match option.kind {
-                option::Kind::Switch => "false".to_owned(),
+                option::Kind::Switch if option.default == Some("true") => "false".to_owned(),
+                option::Kind::Switch => "true".to_owned(),
                 _ if name.flag.ends_with("-file") => {
                     let path = files.private_file("key", "sk-other");
                     path.to_str().unwrap().to_owned()
                 }
                 _ if name.flag.ends_with("url") => "https://other.example/v9".to_owned(),
+                _ if name.flag.ends_with("retention") => "9d".to_owned(),
                 _ if name.flag.ends_with("body") => "revoke".to_owned(),
                 _ => "sk-other".to_owned(),
             };
