@@ -1,6 +1,5 @@
 //! Records beside those of a server: written into its database while it runs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway_core::interception::{
@@ -42,13 +41,9 @@ pub(crate) struct Exchange {
 
 impl Recorded {
     pub(crate) async fn beside(server: &Server) -> Self {
-        // The lock is on the name, which a link has of its own; SQLite goes by the file.
-        let path = server.directory().join("twin.db");
-        std::os::unix::fs::symlink(server.directory().join("coder.db"), &path).unwrap();
-        Self::open(path).await
-    }
-
-    async fn open(path: PathBuf) -> Self {
+        let path = server.directory().join("coder.db");
+        // The server's lock is on the file that it has open; without a name that keeps nobody off.
+        std::fs::remove_file(server.directory().join("coder.db.lock")).unwrap();
         let store = Store::open(StoreOptions::new(Target::Sqlite { path }), Purpose::Server)
             .await
             .unwrap();
