@@ -34,8 +34,8 @@ impl Scene {
                 of_alice.asks(3, "Paint it 100% blue").with(|exchange| {
                     exchange.start.provider = gateway_core::ProviderKind::OpenAi;
                     exchange.start.provider_name = "openai".parse().unwrap();
-                    exchange.start.model = "gpt-5".to_owned();
-                    exchange.start.client = "Codex".to_owned();
+                    exchange.start.model = "gpt-5".into();
+                    exchange.start.client = "Codex".into();
                     exchange.start.marks.insert(Mark::PromptCut);
                     exchange.end.as_mut().unwrap().outcome = Outcome::ProviderError;
                 }),
@@ -46,7 +46,7 @@ impl Scene {
                 of_bob
                     .asks(6, "Second part")
                     .in_session("bobs-own")
-                    .with(|exchange| exchange.start.model = "bobs-model".to_owned()),
+                    .with(|exchange| exchange.start.model = "bobs-model".into()),
             ])
             .await;
         Self {

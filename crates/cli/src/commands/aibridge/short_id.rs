@@ -5,6 +5,7 @@
 //! one look at the list finds it.
 
 use anyhow::bail;
+use uuid::Uuid;
 
 use super::filters::Parameter;
 
@@ -17,7 +18,7 @@ const SHORTEST: usize = 8;
 /// The end of the ids that begin with nothing.
 const LAST: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
-pub(super) fn shorten(id: impl ToString) -> String {
+pub(super) fn shorten(id: Uuid) -> String {
     let mut id = id.to_string();
     id.truncate(SHOWN);
     id
