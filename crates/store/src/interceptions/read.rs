@@ -108,11 +108,9 @@ impl Interceptions<'_> {
         let sql = format!("{LIST}{} ORDER BY i.id DESC LIMIT {limit}", conditions.sql());
         self.db
             .read("interceptions.list", || async {
-                let mut conn = self.db.reader().await?;
-                let mut rows: Vec<InterceptionRow> = fetch(&mut conn, &sql, &conditions.args).await?;
-                let ids = rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
-                rows.truncate(fitting(&mut conn, &ids).await?);
-                with_children(&mut conn, rows).await
+                let mut search = self.db.search().await?;
+                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -126,11 +124,19 @@ impl Interceptions<'_> {
         let sql = count_sql(&from, cap);
         self.db
             .read("interceptions.count", || async {
-                let mut conn = self.db.reader().await?;
-                capped(&mut conn, &sql, &conditions, cap).await
+                let mut search = self.db.search().await?;
+                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
+                search.end(outcome).await
             })
             .await
     }
+}
+
+async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<Interception>, Fault> {
+    let mut rows: Vec<InterceptionRow> = fetch(conn, sql, args).await?;
+    let ids = rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
+    rows.truncate(fitting(conn, &ids).await?);
+    with_children(conn, rows).await
 }
 
 /// Counts rows of `from` up to one more than the cap.

@@ -147,9 +147,9 @@ impl Interceptions<'_> {
         );
         self.db
             .read("interceptions.sessions", || async {
-                let mut conn = self.db.reader().await?;
-                let rows = fetch(&mut conn, &sql, &conditions.args).await?;
-                summaries(&mut conn, rows).await
+                let mut search = self.db.search().await?;
+                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -166,8 +166,9 @@ impl Interceptions<'_> {
         let sql = count_sql(&format!("aibridge_sessions AS s{}", conditions.sql()), cap);
         self.db
             .read("interceptions.count_sessions", || async {
-                let mut conn = self.db.reader().await?;
-                capped(&mut conn, &sql, &conditions, cap).await
+                let mut search = self.db.search().await?;
+                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -195,8 +196,7 @@ impl Interceptions<'_> {
         self.db
             .read("interceptions.find_session", || async {
                 let mut conn = self.db.reader().await?;
-                let rows = fetch(&mut conn, &sql, &conditions.args).await?;
-                Ok(summaries(&mut conn, rows).await?.pop())
+                Ok(page(&mut conn, &sql, &conditions.args).await?.pop())
             })
             .await
     }
@@ -230,6 +230,11 @@ impl Interceptions<'_> {
 }
 
 // === Summaries ===
+
+async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<SessionSummary>, Fault> {
+    let rows = fetch(conn, sql, args).await?;
+    summaries(conn, rows).await
+}
 
 async fn summaries(conn: &mut Conn, rows: Vec<SessionRow>) -> Result<Vec<SessionSummary>, Fault> {
     let keys = rows

@@ -13,7 +13,7 @@ use gateway_store::{Engine, InterceptionFilter, Purpose, Store, StoreOptions, Sy
 use tokio::task::JoinSet;
 
 use crate::interceptions_support::Made;
-use crate::support::{NOW, Raw, TestDb, after, eventually, on_both_engines, run_unopened};
+use crate::support::{NOW, Raw, TestDb, after, eventually, on_both_engines, run, run_unopened};
 
 on_both_engines!(
     accounts_go_first_while_records_flood,
@@ -277,6 +277,53 @@ async fn a_closed_store_is_unavailable(db: &TestDb) {
         .await
         .unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
+}
+
+/// A search that nobody waits for any more does not hold a connection that others need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_that_was_given_up_stops() {
+    run(Engine::Sqlite, async |db: &TestDb| {
+        let ann = db.user("ann", []).await;
+        let made = Made::nth(ann.id, 0);
+        db.commit(db.run().await, &[made.start(|_| {})]).await;
+        db.execute(
+            "CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) \
+             SELECT i FROM n; \
+             INSERT INTO aibridge_user_prompts SELECT 'x' || i, hex(zeroblob(500)), 0 FROM n; \
+             CREATE TEMP TABLE many AS SELECT * FROM aibridge_interceptions; \
+             CREATE TEMP TABLE ids AS SELECT 'x' || i AS id FROM n; \
+             INSERT INTO aibridge_interceptions SELECT ids.id, run_id, initiator_id, initiator_username, api_key_id, \
+             provider, provider_name, route, model, client, NULL, NULL, NULL, 's', NULL, NULL, credential_kind, '', \
+             TRUE, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ids, many",
+        )
+        .await;
+        let filter = InterceptionFilter {
+            text: Some("0".repeat(200) + "1"),
+            ..InterceptionFilter::default()
+        };
+        let whole_search = async || {
+            let started = Instant::now();
+            assert!(db.records().list(&filter, None, 10).await.unwrap().is_empty());
+            started.elapsed()
+        };
+        let alone = whole_search().await;
+        for _ in 0..60 {
+            let search = db.records().list(&filter, None, 10);
+            let given_up = tokio::time::timeout(alone / 50, search).await;
+            assert!(given_up.is_err(), "it has not been through all");
+        }
+        // If those were still under way, all of them would be beside this one.
+        let after_all = whole_search().await;
+        assert!(after_all < alone * 5, "{after_all:?}, {alone:?}");
+        // What comes after on such connections is not stopped.
+        for _ in 0..30 {
+            let found = db.records().find(made.id).await.unwrap();
+            assert_eq!(found.map(|found| found.id), Some(made.id));
+            let all = InterceptionFilter::default();
+            assert_eq!(db.records().count(&all, 100_000).await.unwrap(), (401, false));
+        }
+    })
+    .await;
 }
 
 /// What a commit on SQLite waits for is set where the store is opened.
