@@ -93,7 +93,8 @@ impl Interceptions<'_> {
     }
 
     /// A page, newest first: those that come after `after`, which are older. At most `limit` and 1000. It may be
-    /// shorter, see [`MAX_PAGE_BYTES`]; only an empty page is the end.
+    /// shorter, see [`MAX_PAGE_BYTES`]; only an empty page is the end. What is written or removed in the meantime may be
+    /// seen in part: an interception without its end, but with its tokens.
     pub async fn list(
         self,
         filter: &InterceptionFilter,
