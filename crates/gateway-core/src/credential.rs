@@ -4,6 +4,7 @@
 //! whether a token is alive is for the caller to find out. What of a credential header is not in the plan is
 //! never forwarded.
 
+use crate::mask::mask;
 use crate::secret::Secret;
 use crate::token::{ApiToken, hides_token};
 
@@ -69,6 +70,14 @@ impl Plan {
             candidates,
             own: None,
         }
+    }
+}
+
+impl OwnCredential {
+    /// The credential masked, without its scheme.
+    pub fn hint(&self) -> String {
+        let value = self.value.expose();
+        mask(bearer(value).unwrap_or(value))
     }
 }
 

@@ -92,6 +92,8 @@ pub struct End {
 /// A tool that the model called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolUsage {
+    /// Counted within the interception, from 0: what tells its tool calls apart, however often they are written.
+    pub ordinal: u32,
     /// The provider's id of the answer, as far as it was known by then.
     pub provider_response_id: Option<String>,
     pub provider_tool_call_id: Option<String>,

@@ -1,18 +1,22 @@
-//! The few fields of a request that the gateway must know before it relays it.
+//! The few fields of a request that the gateway must know before it relays it, or to record it.
 //!
 //! Nothing is parsed into a tree: a scanner walks over the top-level members of the body and skips their values without
-//! recursion, so neither depth nor size costs more than the walk. It is meant to be no stricter than any provider: what
-//! a lenient parser on the other side could read as a field, counts as that field. Unknown fields are of no interest.
+//! recursion, so neither depth nor size costs more than the walk; of the conversation only the end is looked into. It is
+//! meant to be no stricter than any provider: what a lenient parser on the other side could read as a field, counts as
+//! that field. Unknown fields are of no interest.
+
+mod content;
+pub(crate) mod scan;
+pub(crate) mod text;
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
+pub use self::content::{PROMPT_MAX, Prompt};
+use self::scan::Members;
+use self::text::{SHORT_MAX, fold, short};
 use crate::route::Api;
-
-/// The longest model name or id that is kept, in bytes.
-const TEXT_MAX: usize = 256;
-
-/// As much of a quoted string as [`TEXT_MAX`] bytes can be written with: six bytes for each in the longest spelling.
-const QUOTED_MAX: usize = 6 * (TEXT_MAX + 1);
 
 /// No key of interest is longer, each letter written as an escape.
 const KEY_MAX: usize = 6 * "previous_response_id".len() + 2;
@@ -20,8 +24,15 @@ const KEY_MAX: usize = 6 * "previous_response_id".len() + 2;
 /// More objects than any request refers to.
 const MAX_OBJECTS: usize = 16;
 
+/// Lenient parsers pass over it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the body"
+)]
 pub struct RequestView {
     /// The body is one JSON object.
     pub is_json: bool,
@@ -29,11 +40,21 @@ pub struct RequestView {
     pub model: Option<String>,
     /// `stream` is the boolean true.
     pub stream: bool,
+    /// There is a member `stream_options`, whatever the case of its letters and its value.
+    pub has_stream_options: bool,
     /// The answer is to be made in the background and fetched later.
     pub background: bool,
     /// Objects stored at the provider that the request builds on, each cut to 256 bytes; an empty one stands for an
     /// object that could not be told. Never more than 17: from there on, one empty id stands for all others.
     pub object_ids: Vec<String>,
+    /// What the human said last, if it is the last thing in the conversation: when a tool's result or the model's own
+    /// words are, the client is going on by itself. Messages and Chat Completions: the content of the last message, or
+    /// the last text in it; Responses: `input`, or all texts of its last item, one to a line.
+    pub prompt: Option<Prompt>,
+    /// The tool call that the end of the conversation answers, cut to 256 bytes.
+    pub correlating_tool_call_id: Option<String>,
+    /// The session that `metadata.user_id` of the Messages API holds, cut to 256 bytes.
+    pub session_in_body: Option<String>,
 }
 
 /// The members that refer to stored objects or run detached, for bodies that cannot be read.
@@ -41,29 +62,104 @@ const SENSITIVE: [&[u8]; 3] = [b"previous_response_id", b"conversation", b"backg
 
 /// Looks into a request body, decoded if it was encoded.
 ///
-/// If a field stands there twice, the last `model` and `stream` are taken, as common parsers do, but any `background`
-/// and any object id counts, whatever the case of its letters. A body that is not JSON has no model and no `stream`;
-/// if it names one of the other fields, it is taken to use it. For a body that could not be decoded, see
+/// If a field stands there twice, the last one is taken, as common parsers do, but any `background` and any object id
+/// counts, whatever the case of its letters. A body that is not JSON has none of the fields; if it names one of those
+/// that refer to stored objects, it is taken to use it. For a body that could not be decoded, see
 /// [`RequestView::unreadable`].
 pub fn peek(api: Api, body: &[u8]) -> RequestView {
-    let mut view = RequestView::default();
-    let mut has_background = false;
-    let walked = Members::new(body).is_some_and(|mut members| {
-        while let Some((key, value)) = members.next() {
-            view.take(api, key, value, &mut has_background);
-        }
-        members.ends_whole()
-    });
-    view.background = has_background;
-    view.is_json = walked;
-    if !walked {
-        view.model = None;
-        view.stream = false;
-        if refers_to_objects(api) {
-            view.suspect(body);
+    look(api, body, true)
+}
+
+/// The same, but what the human said is not read.
+pub fn peek_without_content(api: Api, body: &[u8]) -> RequestView {
+    look(api, body, false)
+}
+
+fn look(api: Api, body: &[u8], with_prompt: bool) -> RequestView {
+    let mut walk = Walk::new(api);
+    let is_json =
+        Members::new(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)).is_some_and(|mut members| {
+            for (key, value) in members.by_ref() {
+                walk.take(key, value);
+            }
+            members.ends_whole()
+        });
+    walk.finish(is_json, body, with_prompt)
+}
+
+/// A walk over the top-level members.
+struct Walk<'a> {
+    api: Api,
+    view: RequestView,
+    /// The conversation, raw.
+    list: Option<&'a [u8]>,
+    /// `metadata`, raw.
+    metadata: Option<&'a [u8]>,
+}
+
+// === impl Walk ===
+
+impl<'a> Walk<'a> {
+    fn new(api: Api) -> Self {
+        Self {
+            api,
+            view: RequestView::default(),
+            list: None,
+            metadata: None,
         }
     }
-    view
+
+    fn take(&mut self, key: &[u8], value: &'a [u8]) {
+        if key.len() > KEY_MAX {
+            return;
+        }
+        let Some(key) = short(key) else { return };
+        let (api, view) = (self.api, &mut self.view);
+        match &*key {
+            "model" => view.model = short(value).map(Cow::into_owned),
+            "stream" => view.stream = value == b"true",
+            "messages" if matches!(api, Api::Messages | Api::ChatCompletions) => self.list = Some(value),
+            "input" if api == Api::Responses => self.list = Some(value),
+            "metadata" if api == Api::Messages => self.metadata = Some(value),
+            _ => {}
+        }
+        match &*fold(&key) {
+            "stream_options" => view.has_stream_options = true,
+            "background" if api == Api::Responses => {
+                view.background |= !matches!(value, b"false" | b"null");
+            }
+            "previous_response_id" if value != b"null" => {
+                view.refer(short(value).unwrap_or_default().into_owned());
+            }
+            "conversation" if value != b"null" && refers_to_objects(api) => {
+                view.refer(conversation_id(value));
+            }
+            _ => {}
+        }
+    }
+
+    /// What the view is in the end, once it is known whether this was JSON.
+    fn finish(self, is_json: bool, body: &[u8], with_prompt: bool) -> RequestView {
+        let mut view = self.view;
+        if is_json {
+            let content = self.list.map(|list| content::look(self.api, list, with_prompt));
+            let content = content.unwrap_or_default();
+            view.is_json = true;
+            view.prompt = content.prompt;
+            view.correlating_tool_call_id = content.correlating_tool_call_id;
+            view.session_in_body = self.metadata.and_then(content::session);
+            return view;
+        }
+        let mut view = RequestView {
+            background: view.background,
+            object_ids: view.object_ids,
+            ..RequestView::default()
+        };
+        if refers_to_objects(self.api) {
+            view.suspect(body);
+        }
+        view
+    }
 }
 
 // === impl RequestView ===
@@ -77,26 +173,6 @@ impl RequestView {
             view.refer(String::new());
         }
         view
-    }
-
-    fn take(&mut self, api: Api, key: &[u8], value: &[u8], has_background: &mut bool) {
-        if key.len() > KEY_MAX {
-            return;
-        }
-        let Some(key) = unquote(key) else { return };
-        match key.as_str() {
-            "model" => self.model = unquote(value),
-            "stream" => self.stream = value == b"true",
-            _ => {}
-        }
-        match fold(&key).as_str() {
-            "background" if api == Api::Responses => *has_background |= !matches!(value, b"false" | b"null"),
-            "previous_response_id" if value != b"null" => self.refer(unquote(value).unwrap_or_default()),
-            "conversation" if value != b"null" && refers_to_objects(api) => {
-                self.refer(conversation_id(value));
-            }
-            _ => {}
-        }
     }
 
     fn refer(&mut self, id: String) {
@@ -125,17 +201,6 @@ const fn refers_to_objects(api: Api) -> bool {
     matches!(api, Api::Responses | Api::ResponsesObject)
 }
 
-/// Some parsers match keys without regard to case, in ASCII and with the two other letters that Unicode folds into it.
-fn fold(key: &str) -> String {
-    key.chars()
-        .map(|letter| match letter {
-            '\u{17f}' => 's',
-            '\u{212a}' => 'k',
-            _ => letter.to_ascii_lowercase(),
-        })
-        .collect()
-}
-
 /// A conversation is named by its id, or by an object that holds it.
 fn conversation_id(value: &[u8]) -> String {
     #[derive(Deserialize)]
@@ -144,208 +209,13 @@ fn conversation_id(value: &[u8]) -> String {
     }
     if !value.starts_with(b"{") {
         // A derived struct would read an array as its fields in order.
-        return unquote(value).unwrap_or_default();
+        return short(value).unwrap_or_default().into_owned();
     }
-    serde_json::from_slice::<Conversation>(value)
-        .map(|conversation| shorten(conversation.id))
-        .unwrap_or_default()
-}
-
-fn shorten(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_MAX));
-    text
-}
-
-/// The text of a JSON string, cut to [`TEXT_MAX`]. What is not valid UTF-8, or half of a surrogate pair, becomes
-/// U+FFFD.
-fn unquote(raw: &[u8]) -> Option<String> {
-    let inner = beginning(raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?);
-    if !inner.contains(&b'\\') {
-        return Some(shorten(String::from_utf8_lossy(inner).into_owned()));
-    }
-    let quoted = [b"\"", inner, b"\""].concat();
-    let bytes = serde_json::from_slice::<WtfString>(&quoted).ok()?;
-    Some(shorten(String::from_utf8_lossy(&bytes.0).into_owned()))
-}
-
-/// No more of a string than is kept of it, without splitting an escape.
-fn beginning(inner: &[u8]) -> &[u8] {
-    let mut at = 0;
-    while at < inner.len().min(QUOTED_MAX) {
-        at += match inner[at..] {
-            [b'\\', b'u', ..] => 6,
-            [b'\\', ..] => 2,
-            _ => 1,
-        };
-    }
-    &inner[..at.min(inner.len())]
-}
-
-/// `serde_json` gives strings that may hold lone surrogates or invalid UTF-8 as bytes.
-struct WtfString(Vec<u8>);
-
-impl<'de> Deserialize<'de> for WtfString {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = WtfString;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<WtfString, E> {
-                Ok(WtfString(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
-    }
-}
-
-/// Walks over the members of one JSON object.
-struct Members<'a> {
-    body: &'a [u8],
-    at: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// A member or the end may follow.
-    First,
-    /// A member must follow.
-    Member,
-    Done,
-    Broken,
-}
-
-// === impl Members ===
-
-impl<'a> Members<'a> {
-    /// None if the body does not begin as an object. A byte order mark is passed over, as lenient parsers do.
-    fn new(body: &'a [u8]) -> Option<Self> {
-        let mut members = Self {
-            body: body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body),
-            at: 0,
-            state: State::First,
-        };
-        members.blanks();
-        members.byte(b'{').then_some(members)
-    }
-
-    /// The next member as raw key and raw value; none at the end, or where it is no longer JSON.
-    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        if matches!(self.state, State::Done | State::Broken) {
-            return None;
-        }
-        self.blanks();
-        if self.state == State::First && self.byte(b'}') {
-            self.state = State::Done;
-            return None;
-        }
-        let member = self.member();
-        if member.is_none() {
-            self.state = State::Broken;
-        }
-        member
-    }
-
-    fn member(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let key = self.string()?;
-        self.blanks();
-        if !self.byte(b':') {
-            return None;
-        }
-        self.blanks();
-        let value = self.value()?;
-        self.blanks();
-        self.state = if self.byte(b',') {
-            State::Member
-        } else if self.byte(b'}') {
-            State::Done
-        } else {
-            State::Broken
-        };
-        Some((key, value))
-    }
-
-    /// The object has ended, and nothing follows it.
-    fn ends_whole(&mut self) -> bool {
-        self.blanks();
-        self.state == State::Done && self.at == self.body.len()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.body.get(self.at).copied()
-    }
-
-    fn byte(&mut self, wanted: u8) -> bool {
-        let is_there = self.peek() == Some(wanted);
-        self.at += usize::from(is_there);
-        is_there
-    }
-
-    fn blanks(&mut self) {
-        while self
-            .peek()
-            .is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-        {
-            self.at += 1;
-        }
-    }
-
-    fn string(&mut self) -> Option<&'a [u8]> {
-        let start = self.at;
-        if !self.byte(b'"') {
-            return None;
-        }
-        loop {
-            self.at += memchr::memchr2(b'"', b'\\', &self.body[self.at..])?;
-            if self.byte(b'"') {
-                return Some(&self.body[start..self.at]);
-            }
-            self.at += 2;
-            if self.at > self.body.len() {
-                return None;
-            }
-        }
-    }
-
-    /// Passes over one value. Brackets are counted, not matched: what is inside is the provider's business.
-    fn value(&mut self) -> Option<&'a [u8]> {
-        let start = self.at;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    self.at += 1;
-                }
-                _ if depth == 0 => self.scalar()?,
-                _ => self.at += 1,
-            }
-            if depth == 0 {
-                return Some(&self.body[start..self.at]);
-            }
-        }
-    }
-
-    /// A number, `true`, `false` or `null`, up to what ends it.
-    fn scalar(&mut self) -> Option<()> {
-        let rest = &self.body[self.at..];
-        let end = rest
-            .iter()
-            .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r' | b':'))?;
-        self.at += end;
-        (end > 0).then_some(())
-    }
+    // What names its id twice can be read in two ways: it is an error here.
+    let mut id =
+        serde_json::from_slice::<Conversation>(value).map_or(String::new(), |conversation| conversation.id);
+    id.truncate(id.floor_char_boundary(SHORT_MAX));
+    id
 }
 
 #[cfg(test)]
@@ -444,6 +314,7 @@ mod tests {
             "{,}",
             "{\"a\":]}",
             "{\"a\" 1}",
+            "{\"a\":1:2}",
             "{\"a\":\"\\",
         ] {
             assert!(!view(body).is_json, "{body}");

@@ -28,6 +28,8 @@ pub enum Api {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteAccess {
     Any,
+    /// With the organisation's key, only by the user for whom the object was made.
+    ObjectOwner,
     /// With the organisation's key the users' objects could not be told apart.
     OwnCredentialOnly,
 }
@@ -37,6 +39,10 @@ pub enum RouteAccess {
 pub struct Route<'a> {
     pub api: Api,
     pub access: RouteAccess,
+    /// The stored object that the path names.
+    pub object_id: Option<&'a str>,
+    /// The route as it is recorded: its path below the version, with `{id}` for an id.
+    pub label: &'static str,
     /// What follows the path of the provider's base URL, beginning with a slash.
     pub upstream_suffix: &'a str,
 }
@@ -60,9 +66,9 @@ impl Api {
         }
     }
 
-    /// The answer is a model's output, which the gateway reads on its way.
+    /// The answer is a model's output, or may hold some, so the exchange is recorded and the answer read on its way.
     pub const fn intercepted(self) -> bool {
-        matches!(self, Self::Messages | Self::ChatCompletions | Self::Responses)
+        !matches!(self, Self::CountTokens | Self::Models)
     }
 }
 
@@ -77,11 +83,15 @@ pub fn route<'a>(family: Family, method: &str, rest: &'a str) -> Result<Route<'a
     }
     let segments: Vec<&str> = below.split('/').collect();
     let method = if method == "HEAD" { "GET" } else { method };
-    let (api, access) = match family {
+    let found = match family {
         Family::Anthropic => anthropic(method, &segments),
         Family::OpenAi => openai(method, &segments),
-    }
-    .ok_or(NotRouted)?;
+    };
+    let (api, access, label) = found.ok_or(NotRouted)?;
+    let object_id = match segments[..] {
+        ["responses", id, ..] if access == RouteAccess::ObjectOwner => Some(id),
+        _ => None,
+    };
     let upstream_suffix = match family {
         Family::Anthropic => rest,
         Family::OpenAi => &rest["/v1".len()..],
@@ -89,36 +99,59 @@ pub fn route<'a>(family: Family, method: &str, rest: &'a str) -> Result<Route<'a
     Ok(Route {
         api,
         access,
+        object_id,
+        label,
         upstream_suffix,
     })
 }
 
-fn anthropic(method: &str, segments: &[&str]) -> Option<(Api, RouteAccess)> {
-    let api = match (method, segments) {
-        ("POST", ["messages"]) => Api::Messages,
-        ("POST", ["messages", "count_tokens"]) => Api::CountTokens,
-        ("GET", ["models"] | ["models", _]) => Api::Models,
-        _ => return None,
-    };
-    Some((api, RouteAccess::Any))
-}
+type Listed = (Api, RouteAccess, &'static str);
 
-fn openai(method: &str, segments: &[&str]) -> Option<(Api, RouteAccess)> {
-    use RouteAccess::{Any, OwnCredentialOnly};
+fn anthropic(method: &str, segments: &[&str]) -> Option<Listed> {
+    use RouteAccess::Any;
     let found = match (method, segments) {
-        ("POST", ["chat", "completions"]) => (Api::ChatCompletions, Any),
-        ("POST", ["responses"]) => (Api::Responses, Any),
-        ("GET", ["models"] | ["models", _]) => (Api::Models, Any),
-        ("POST", ["responses", "compact" | "input_tokens"] | ["responses", _, "cancel"])
-        | ("GET" | "DELETE", ["responses", _])
-        | ("GET", ["responses", _, "input_items"]) => (Api::ResponsesObject, OwnCredentialOnly),
-        ("POST", ["conversations"])
-        | ("GET" | "POST" | "DELETE", ["conversations", _])
-        | ("GET" | "POST", ["conversations", _, "items"])
-        | ("GET" | "DELETE", ["conversations", _, "items", _]) => (Api::Conversations, OwnCredentialOnly),
+        ("POST", ["messages"]) => (Api::Messages, Any, "messages"),
+        ("POST", ["messages", "count_tokens"]) => (Api::CountTokens, Any, "messages/count_tokens"),
+        ("GET", ["models"]) => (Api::Models, Any, "models"),
+        ("GET", ["models", _]) => (Api::Models, Any, "models/{id}"),
         _ => return None,
     };
     Some(found)
+}
+
+fn openai(method: &str, segments: &[&str]) -> Option<Listed> {
+    use RouteAccess::{Any, ObjectOwner, OwnCredentialOnly};
+    let found = match (method, segments) {
+        ("POST", ["chat", "completions"]) => (Api::ChatCompletions, Any, "chat/completions"),
+        ("POST", ["responses"]) => (Api::Responses, Any, "responses"),
+        ("POST", ["responses", "compact"]) => (Api::Responses, Any, "responses/compact"),
+        ("GET", ["models"]) => (Api::Models, Any, "models"),
+        ("GET", ["models", _]) => (Api::Models, Any, "models/{id}"),
+        ("POST", ["responses", "input_tokens"]) => {
+            (Api::ResponsesObject, OwnCredentialOnly, "responses/input_tokens")
+        }
+        ("POST", ["responses", _, "cancel"]) => (Api::ResponsesObject, ObjectOwner, "responses/{id}/cancel"),
+        ("GET" | "DELETE", ["responses", _]) => (Api::ResponsesObject, ObjectOwner, "responses/{id}"),
+        ("GET", ["responses", _, "input_items"]) => {
+            (Api::ResponsesObject, ObjectOwner, "responses/{id}/input_items")
+        }
+        _ => (
+            Api::Conversations,
+            OwnCredentialOnly,
+            conversations(method, segments)?,
+        ),
+    };
+    Some(found)
+}
+
+fn conversations(method: &str, segments: &[&str]) -> Option<&'static str> {
+    match (method, segments) {
+        ("POST", ["conversations"]) => Some("conversations"),
+        ("GET" | "POST" | "DELETE", ["conversations", _]) => Some("conversations/{id}"),
+        ("GET" | "POST", ["conversations", _, "items"]) => Some("conversations/{id}/items"),
+        ("GET" | "DELETE", ["conversations", _, "items", _]) => Some("conversations/{id}/items/{id}"),
+        _ => None,
+    }
 }
 
 /// A segment in the one form that everybody reads the same way.
@@ -193,35 +226,35 @@ mod tests {
             "GET",
             "/v1/responses/resp_1",
             Api::ResponsesObject,
-            RouteAccess::OwnCredentialOnly,
+            RouteAccess::ObjectOwner,
         ),
         (
             Family::OpenAi,
             "DELETE",
             "/v1/responses/resp_1",
             Api::ResponsesObject,
-            RouteAccess::OwnCredentialOnly,
+            RouteAccess::ObjectOwner,
         ),
         (
             Family::OpenAi,
             "POST",
             "/v1/responses/resp_1/cancel",
             Api::ResponsesObject,
-            RouteAccess::OwnCredentialOnly,
+            RouteAccess::ObjectOwner,
         ),
         (
             Family::OpenAi,
             "GET",
             "/v1/responses/r/input_items",
             Api::ResponsesObject,
-            RouteAccess::OwnCredentialOnly,
+            RouteAccess::ObjectOwner,
         ),
         (
             Family::OpenAi,
             "POST",
             "/v1/responses/compact",
-            Api::ResponsesObject,
-            RouteAccess::OwnCredentialOnly,
+            Api::Responses,
+            RouteAccess::Any,
         ),
         (
             Family::OpenAi,
@@ -285,6 +318,10 @@ mod tests {
                 &path[3..]
             };
             assert_eq!(found.upstream_suffix, expected);
+            let object = (access == RouteAccess::ObjectOwner)
+                .then(|| path.split('/').nth(3))
+                .flatten();
+            assert_eq!(found.object_id, object);
         }
     }
 

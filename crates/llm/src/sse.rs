@@ -1,40 +1,62 @@
-//! Server-sent events, decoded from bytes in any chunking (WHATWG HTML, section 9.2.6).
+//! Server-sent events, read from bytes in any chunking (WHATWG HTML, section 9.2.6).
 //!
-//! The decoder looks on while a stream passes; it changes nothing and never holds more than it was allowed to, however
-//! large an event is. Who only has to know whether an event may be added to a stream needs no decoder:
-//! [`BoundaryTracker`] answers that without copying.
+//! Whoever reads a stream here looks on while it passes; nothing is changed and nothing held, however large an event is:
+//! [`SseLines`] says of each stretch of bytes what it is. Who only has to know whether an event may be added to a
+//! stream needs less: [`BoundaryTracker`].
 
-/// One dispatched event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SseEvent<'a> {
-    /// The event's name; `message` if it has none.
-    pub name: &'a [u8],
-    /// The data lines, joined by line feeds.
-    pub data: &'a [u8],
-    /// The event was larger than the bound, and `data` holds its beginning only.
-    pub is_cut: bool,
-}
-
-/// The decoder.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about line, event and stream"
-)]
-#[derive(Debug)]
-pub struct SseDecoder {
-    max_event_bytes: usize,
-    line: Vec<u8>,
-    line_is_cut: bool,
-    name: Vec<u8>,
-    data: Vec<u8>,
-    has_data: bool,
-    is_cut: bool,
-    /// A line has ended since the last empty one.
-    in_event: bool,
+/// Splits a stream into its lines, fields and values.
+#[derive(Clone, Debug)]
+pub struct SseLines {
+    state: Line,
     /// The last byte was a carriage return, so a line feed belongs to it.
     after_cr: bool,
-    /// How much of a byte order mark at the very beginning has been seen; none once something else came.
-    bom: Option<usize>,
+}
+
+/// What a stretch of bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SsePart<'a> {
+    /// Part of a comment, or the line feed of a line end that has been told.
+    Nothing,
+    /// The last byte of a byte order mark. The bytes before it were told as [`SsePart::Other`].
+    Bom,
+    /// Part of a line that is no comment: of a name, or of a value that means nothing here.
+    Other,
+    /// Part of an event's name, perhaps with the field's name before it.
+    Event(&'a [u8]),
+    /// Part of a line of an event's data, perhaps with the field's name before it. An empty line has none.
+    Data(&'a [u8]),
+    /// The end of a line that was not empty. All of the line ends that are two bytes are told with the first.
+    LineEnd(SseField),
+    /// The end of an empty line, and with it of the event.
+    Blank,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SseField {
+    Comment,
+    Event,
+    Data,
+    /// `id` and `retry` are for reconnecting, which nobody does here; others mean nothing.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// At the very beginning, after so many bytes of a byte order mark.
+    Bom(usize),
+    Start,
+    Field(Name),
+    /// Behind the colon, where one space is not part of the value.
+    Space(SseField),
+    Value(SseField),
+}
+
+/// The beginning of a field's name, as far as it tells the fields apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    bytes: [u8; 5],
+    len: usize,
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -55,136 +77,156 @@ enum Boundary {
     MidLine,
 }
 
-// === impl SseDecoder ===
+// === impl SseLines ===
 
-impl SseDecoder {
-    /// `max_event_bytes` bounds one line and the data of one event.
-    pub fn new(max_event_bytes: usize) -> Self {
+impl SseLines {
+    pub const fn new() -> Self {
         Self {
-            max_event_bytes,
-            line: Vec::new(),
-            line_is_cut: false,
-            name: Vec::new(),
-            data: Vec::new(),
-            has_data: false,
-            is_cut: false,
-            in_event: false,
+            state: Line::Bom(0),
             after_cr: false,
-            bom: Some(0),
         }
     }
 
-    /// Takes the next bytes and hands on each event that they complete.
-    pub fn feed(&mut self, bytes: &[u8], mut on_event: impl FnMut(SseEvent<'_>)) {
-        let mut rest = self.skip_bom(bytes);
-        while !rest.is_empty() {
-            if std::mem::take(&mut self.after_cr) && rest[0] == b'\n' {
-                rest = &rest[1..];
-                continue;
+    /// Looks at the first bytes of what follows, of which there must be some, and says how many it took and what they
+    /// are.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (usize, SsePart<'a>) {
+        if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
+            return (1, SsePart::Nothing);
+        }
+        match self.state {
+            Line::Bom(seen) => self.bom(bytes, seen),
+            Line::Start => self.line_start(bytes),
+            Line::Field(field) => self.field(bytes, field),
+            Line::Space(field) => {
+                self.state = Line::Value(field);
+                if bytes[0] == b' ' {
+                    (1, SsePart::Other)
+                } else {
+                    self.value(bytes, field, 0)
+                }
             }
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.take_line_part(rest);
-                return;
-            };
-            self.take_line_part(&rest[..end]);
-            self.after_cr = rest[end] == b'\r';
-            rest = &rest[end + 1..];
-            self.end_line(&mut on_event);
+            Line::Value(field) => self.value(bytes, field, 0),
         }
     }
 
-    /// The bytes so far end between two events, so that another event may be added.
-    pub fn at_event_boundary(&self) -> bool {
-        !self.in_event && !self.mid_line()
-    }
-
-    /// The bytes so far end within a line.
-    pub fn mid_line(&self) -> bool {
-        !self.line.is_empty() || self.line_is_cut || self.bom.is_some_and(|seen| seen > 0)
+    /// The last byte was the carriage return of a line end; if a line feed is next, it belongs to it.
+    pub const fn may_add_line_feed(&self) -> bool {
+        self.after_cr
     }
 
     /// A mark at the very beginning is not part of the first line. It may come in pieces.
-    fn skip_bom<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
-        while let (Some(seen), Some(first)) = (self.bom, bytes.first()) {
-            if *first == BOM[seen] {
-                bytes = &bytes[1..];
-                self.bom = (seen + 1 < BOM.len()).then_some(seen + 1);
+    fn bom<'a>(&mut self, bytes: &'a [u8], seen: usize) -> (usize, SsePart<'a>) {
+        if bytes[0] != BOM[seen] {
+            // What began like a mark is the beginning of a name, and of none that means anything.
+            self.state = if seen == 0 {
+                Line::Start
             } else {
-                self.bom = None;
-                self.take_line_part(&BOM[..seen]);
-            }
-        }
-        bytes
-    }
-
-    fn take_line_part(&mut self, part: &[u8]) {
-        let room = self.max_event_bytes.saturating_sub(self.line.len());
-        self.line_is_cut |= part.len() > room;
-        self.line.extend_from_slice(&part[..part.len().min(room)]);
-    }
-
-    fn end_line(&mut self, on_event: &mut impl FnMut(SseEvent<'_>)) {
-        if self.line.is_empty() && !self.line_is_cut {
-            self.dispatch(on_event);
-            return;
-        }
-        self.in_event = true;
-        let line = std::mem::take(&mut self.line);
-        let colon = memchr::memchr(b':', &line);
-        let (field, value) = match colon {
-            Some(at) => (
-                &line[..at],
-                line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..]),
-            ),
-            None => (&line[..], &line[line.len()..]),
-        };
-        match field {
-            b"data" => self.take_data(value),
-            b"event" => {
-                self.name.clear();
-                self.name.extend_from_slice(value);
-            }
-            // A comment has an empty field name; `id` and `retry` are for reconnecting, which nobody does here.
-            _ => {}
-        }
-        self.is_cut |= self.line_is_cut && field == b"data";
-        self.line = line;
-        self.line.clear();
-        self.line_is_cut = false;
-    }
-
-    fn take_data(&mut self, value: &[u8]) {
-        if std::mem::replace(&mut self.has_data, true) {
-            self.push_data(b"\n");
-        }
-        self.push_data(value);
-    }
-
-    fn push_data(&mut self, bytes: &[u8]) {
-        let room = self.max_event_bytes.saturating_sub(self.data.len());
-        self.is_cut |= bytes.len() > room;
-        self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    /// An empty line ends an event; one without data is not dispatched.
-    fn dispatch(&mut self, on_event: &mut impl FnMut(SseEvent<'_>)) {
-        if self.has_data {
-            let name = if self.name.is_empty() {
-                b"message"
-            } else {
-                &self.name[..]
+                Line::Field(Name::OTHER)
             };
-            on_event(SseEvent {
-                name,
-                data: &self.data,
-                is_cut: self.is_cut,
-            });
+            return self.next(bytes);
         }
-        self.name.clear();
-        self.data.clear();
-        self.has_data = false;
-        self.is_cut = false;
-        self.in_event = false;
+        if seen + 1 < BOM.len() {
+            self.state = Line::Bom(seen + 1);
+            return (1, SsePart::Other);
+        }
+        self.state = Line::Start;
+        (1, SsePart::Bom)
+    }
+
+    fn line_start<'a>(&mut self, bytes: &'a [u8]) -> (usize, SsePart<'a>) {
+        match bytes {
+            [b'\n' | b'\r', ..] => self.end(bytes[0], SsePart::Blank),
+            [b':', ..] => {
+                self.state = Line::Value(SseField::Comment);
+                self.value(bytes, SseField::Comment, 0)
+            }
+            // What nearly every line is, at once.
+            [b'd', b'a', b't', b'a', b':', b' ', ..] => self.value(bytes, SseField::Data, 6),
+            [b'e', b'v', b'e', b'n', b't', b':', b' ', ..] => self.value(bytes, SseField::Event, 7),
+            _ => self.field(bytes, Name::EMPTY),
+        }
+    }
+
+    /// Part of a field's name.
+    fn field<'a>(&mut self, bytes: &'a [u8], mut name: Name) -> (usize, SsePart<'a>) {
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b':' => {
+                    self.state = Line::Space(name.field());
+                    return (at + 1, SsePart::Other);
+                }
+                // The end of a line is a part of its own.
+                b'\n' | b'\r' if at > 0 => {
+                    self.state = Line::Field(name);
+                    return (at, SsePart::Other);
+                }
+                b'\n' | b'\r' => return self.end(*byte, SsePart::LineEnd(name.field())),
+                _ => name = name.and(*byte),
+            }
+        }
+        self.state = Line::Field(name);
+        (bytes.len(), SsePart::Other)
+    }
+
+    /// Part of a field's value, after `skipped` bytes of the line.
+    fn value<'a>(&mut self, bytes: &'a [u8], field: SseField, skipped: usize) -> (usize, SsePart<'a>) {
+        let rest = &bytes[skipped..];
+        let end = memchr::memchr2(b'\n', b'\r', rest);
+        if end == Some(0) && skipped == 0 {
+            return self.end(rest[0], SsePart::LineEnd(field));
+        }
+        self.state = Line::Value(field);
+        let value = &rest[..end.unwrap_or(rest.len())];
+        let part = match field {
+            SseField::Data => SsePart::Data(value),
+            SseField::Event => SsePart::Event(value),
+            SseField::Other => SsePart::Other,
+            SseField::Comment => SsePart::Nothing,
+        };
+        (skipped + value.len(), part)
+    }
+
+    fn end<'a>(&mut self, byte: u8, part: SsePart<'a>) -> (usize, SsePart<'a>) {
+        self.state = Line::Start;
+        self.after_cr = byte == b'\r';
+        (1, part)
+    }
+}
+
+impl Default for SseLines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    const EMPTY: Self = Self {
+        bytes: [0; 5],
+        len: 0,
+    };
+    /// Longer than any name of interest.
+    const OTHER: Self = Self {
+        bytes: [0; 5],
+        len: 6,
+    };
+
+    const fn and(mut self, byte: u8) -> Self {
+        if self.len >= 5 {
+            return Self::OTHER;
+        }
+        self.bytes[self.len] = byte;
+        self.len += 1;
+        self
+    }
+
+    fn field(self) -> SseField {
+        match self.bytes.get(..self.len) {
+            Some(b"data") => SseField::Data,
+            Some(b"event") => SseField::Event,
+            _ => SseField::Other,
+        }
     }
 }
 
@@ -265,15 +307,39 @@ mod tests {
 
     use super::*;
 
-    type Event = (Vec<u8>, Vec<u8>, bool);
+    type Event = (Vec<u8>, Vec<u8>);
 
-    fn decode(chunks: &[&[u8]], limit: usize) -> Vec<Event> {
-        let mut decoder = SseDecoder::new(limit);
+    /// The events as a client sees them.
+    fn decode(chunks: &[&[u8]]) -> Vec<Event> {
+        let mut lines = SseLines::new();
         let mut events = Vec::new();
+        let (mut name, mut data) = (Vec::new(), Vec::<Vec<u8>>::new());
+        let mut line = Vec::new();
         for chunk in chunks {
-            decoder.feed(chunk, |event| {
-                events.push((event.name.to_vec(), event.data.to_vec(), event.is_cut));
-            });
+            let mut rest = *chunk;
+            while !rest.is_empty() {
+                let (taken, part) = lines.next(rest);
+                assert!(taken > 0);
+                rest = &rest[taken..];
+                match part {
+                    SsePart::Event(piece) | SsePart::Data(piece) => line.extend_from_slice(piece),
+                    SsePart::LineEnd(SseField::Event) => name = std::mem::take(&mut line),
+                    SsePart::LineEnd(SseField::Data) => data.push(std::mem::take(&mut line)),
+                    SsePart::Blank => {
+                        let named = std::mem::take(&mut name);
+                        if !data.is_empty() {
+                            let shown = if named.is_empty() {
+                                b"message".to_vec()
+                            } else {
+                                named
+                            };
+                            events.push((shown, data.join(&b'\n')));
+                        }
+                        data.clear();
+                    }
+                    SsePart::Nothing | SsePart::Bom | SsePart::Other | SsePart::LineEnd(_) => {}
+                }
+            }
         }
         events
     }
@@ -292,7 +358,7 @@ mod tests {
             if line.is_empty() {
                 if !data.is_empty() {
                     let shown = if name.is_empty() { "message" } else { &name };
-                    events.push((shown.as_bytes().to_vec(), data.join("\n").into_bytes(), false));
+                    events.push((shown.as_bytes().to_vec(), data.join("\n").into_bytes()));
                 }
                 name.clear();
                 data.clear();
@@ -311,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_providers_send() {
-        let event = |name: &str, data: &str| (name.as_bytes().to_vec(), data.as_bytes().to_vec(), false);
+        let event = |name: &str, data: &str| (name.as_bytes().to_vec(), data.as_bytes().to_vec());
         for (text, expected) in [
             ("event: ping\ndata: {}\n\n", vec![event("ping", "{}")]),
             ("data:{}\n\n", vec![event("message", "{}")]),
@@ -333,25 +399,8 @@ mod tests {
                 vec![event("message", "[DONE]")],
             ),
         ] {
-            assert_eq!(decode(&[text.as_bytes()], 1000), expected, "{text:?}");
+            assert_eq!(decode(&[text.as_bytes()]), expected, "{text:?}");
         }
-    }
-
-    #[test]
-    fn memory_is_bounded_whatever_arrives() {
-        let mut decoder = SseDecoder::new(100);
-        let mut events = Vec::new();
-        for chunk in [
-            &b"data: "[..],
-            &[b'x'; 5000],
-            b"\ndata: more\n\n",
-            &[b'y'; 5000],
-            b"\n\ndata: z\n\n",
-        ] {
-            decoder.feed(chunk, |event| events.push((event.data.len(), event.is_cut)));
-            assert!(decoder.line.len() <= 100 && decoder.data.len() <= 100);
-        }
-        assert_eq!(events, [(99, true), (1, false)]);
     }
 
     fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -386,20 +435,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_events(text in text(), cuts: Vec<prop::sample::Index>) {
-            let whole = decode(&[&text], 10_000);
-            prop_assert_eq!(&decode(&chunked(&text, &cuts), 10_000), &whole);
+            let whole = decode(&[&text]);
+            prop_assert_eq!(&decode(&chunked(&text, &cuts)), &whole);
             prop_assert_eq!(whole, naive(&text));
         }
 
         #[test]
-        fn any_chunking_is_cut_alike(text in text(), cuts: Vec<prop::sample::Index>, limit in 0usize..20) {
-            prop_assert_eq!(decode(&chunked(&text, &cuts), limit), decode(&[&text], limit));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(chunks: Vec<Vec<u8>>, limit in 0usize..50) {
+        fn arbitrary_bytes_never_panic(chunks: Vec<Vec<u8>>) {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
-            decode(&chunks, limit);
+            decode(&chunks);
         }
 
         /// The tracker says "between" exactly when an event added here is read as it was meant.
@@ -418,9 +462,9 @@ mod tests {
             if tracker.at_event_boundary() {
                 let mut added = text.clone();
                 added.extend_from_slice(b"event: error\ndata: x\n\n");
-                let mut expected = decode(&[&text], 10_000);
-                expected.push((b"error".to_vec(), b"x".to_vec(), false));
-                prop_assert_eq!(decode(&[&added], 10_000), expected);
+                let mut expected = decode(&[&text]);
+                expected.push((b"error".to_vec(), b"x".to_vec()));
+                prop_assert_eq!(decode(&[&added]), expected);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The body of a provider's answer on its way to the client.
 //!
-//! Frames are passed on as they come; each looks at the revocation flag first. An answer that cannot be finished
-//! (revoked, broken off by the provider, silent for too long) says so with an event in the provider's form if it
+//! Frames are passed on as [`Tapped`] gives them; each looks at the revocation flag first. An answer that cannot be
+//! finished (revoked, broken off by the provider, silent for too long, not recorded) says so with an event in the provider's form if it
 //! is a stream of events, and then ends uncleanly, so that it can never look complete.
 
 use std::future::Future as _;
@@ -23,6 +23,7 @@ use crate::access::checkpoint::{CheckpointHook, Step};
 use crate::access::{Admission, GOODBYE, InFlight};
 use crate::body::BoxError;
 use crate::listen::Downstream;
+use crate::tap::Tapped;
 
 /// How often to look whether the goodbye has reached the kernel.
 const LOOK: Duration = Duration::from_millis(2);
@@ -36,13 +37,11 @@ pub(crate) struct AnswerContext {
     pub(crate) is_event_stream: bool,
     /// The client knows the end of the answer only by the end of the connection, as in HTTP/1.0.
     pub(crate) ends_with_connection: bool,
-    /// The longest silence of the provider.
-    pub(crate) idle_timeout: Duration,
     pub(crate) checkpoints: CheckpointHook,
 }
 
 pub(crate) struct Answer<B: Body> {
-    provider: Option<B>,
+    provider: Option<Tapped<B>>,
     admission: Option<Admission>,
     in_flight: InFlight,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -51,16 +50,11 @@ pub(crate) struct Answer<B: Body> {
     is_event_stream: bool,
     ends_with_connection: bool,
     boundary: BoundaryTracker,
-    idle_timeout: Duration,
-    last_frame: Instant,
-    idle: Pin<Box<Sleep>>,
     checkpoints: CheckpointHook,
     token_id: TokenId,
     /// The last frame, or the end, waiting for a checkpoint.
     held: Option<Held>,
     goodbye: Option<Goodbye>,
-    /// The end has been handed on.
-    is_over: bool,
 }
 
 struct Held {
@@ -72,8 +66,10 @@ struct Held {
 struct Goodbye {
     reason: Broken,
     event: Option<Bytes>,
-    /// How often the connection had been flushed when the event was handed over.
-    flushes: Option<u64>,
+    /// Whether to wait until what was handed over has reached the kernel.
+    waits: bool,
+    /// The end of what was handed over.
+    mark: Option<u64>,
     deadline: Instant,
     look: Pin<Box<Sleep>>,
 }
@@ -87,6 +83,8 @@ pub(crate) enum Broken {
     Provider(#[source] BoxError),
     #[error("the provider sent nothing for {0:?}")]
     Silent(Duration),
+    #[error("the answer could not be recorded in time")]
+    Unrecorded,
     #[error("the answer has ended already")]
     Over,
 }
@@ -97,11 +95,10 @@ impl<B> Answer<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    pub(crate) fn new(provider: B, context: AnswerContext) -> Self {
+    pub(crate) fn new(provider: Tapped<B>, context: AnswerContext) -> Self {
         let in_flight = context.admission.in_flight();
         // Nothing can be added to an answer whose length has been announced.
         let is_event_stream = context.is_event_stream && provider.size_hint().exact().is_none();
-        let now = Instant::now();
         Self {
             provider: Some(provider),
             cut: Box::pin(in_flight.cut_token().clone().cancelled_owned()),
@@ -113,13 +110,9 @@ where
             is_event_stream,
             ends_with_connection: context.ends_with_connection,
             boundary: BoundaryTracker::new(),
-            idle_timeout: context.idle_timeout,
-            last_frame: now,
-            idle: Box::pin(tokio::time::sleep_until(now + context.idle_timeout)),
             checkpoints: context.checkpoints,
             held: None,
             goodbye: None,
-            is_over: false,
         }
     }
 
@@ -133,15 +126,12 @@ where
         let Some(provider) = &mut self.provider else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(provider).poll_frame(cx);
-        let frame = match polled {
-            Poll::Pending => return self.poll_idle(cx).map(|broken| Some(Err(broken))),
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Broken::Provider(error.into())))),
-            Poll::Ready(Some(Ok(frame))) => Some(frame),
-            Poll::Ready(None) => None,
+        let frame = match ready!(provider.poll_next(cx)) {
+            Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+            Some(Ok(frame)) => Some(frame),
+            None => None,
         };
-        self.last_frame = Instant::now();
-        let is_last = frame.is_none() || self.provider.as_ref().is_none_or(Body::is_end_stream);
+        let is_last = frame.is_none() || self.is_last();
         if is_last && let Some(release) = self.checkpoints.future(Step::BeforeRelease, self.token_id) {
             self.held = Some(Held { frame, release });
             return self.poll_held(cx);
@@ -158,23 +148,17 @@ where
         if self.in_flight.is_cut() {
             return Poll::Ready(Some(Err(Broken::Revoked)));
         }
-        if frame.is_none() || self.provider.as_ref().is_none_or(Body::is_end_stream) {
+        if frame.is_none() || self.is_last() {
             self.checkpoints = CheckpointHook::default();
         }
         Poll::Ready(frame.map(Ok))
     }
 
-    /// The timer is not moved with every frame, which would cost more than the frame; it is set anew when it
-    /// fires too early.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        loop {
-            ready!(self.idle.as_mut().poll(cx));
-            let deadline = self.last_frame + self.idle_timeout;
-            if Instant::now() >= deadline {
-                return Poll::Ready(Broken::Silent(self.idle_timeout));
-            }
-            self.idle.as_mut().reset(deadline);
-        }
+    /// What has just been given is the last of the answer, or was withheld to the last.
+    fn is_last(&self) -> bool {
+        self.provider
+            .as_ref()
+            .is_none_or(|provider| provider.is_end_stream() || provider.is_released())
     }
 
     fn begin_goodbye(&mut self, reason: Broken) {
@@ -185,6 +169,10 @@ where
             let (kind, message) = match &reason {
                 Broken::Revoked => (ErrorKind::Authentication, "the gateway token was revoked"),
                 Broken::Silent(_) => (ErrorKind::GatewayTimeout, "the provider stopped sending"),
+                Broken::Unrecorded => (
+                    ErrorKind::Unavailable,
+                    "the answer could not be recorded; try again",
+                ),
                 Broken::Provider(_) | Broken::Over => {
                     (ErrorKind::BadGateway, "the provider broke the answer off")
                 }
@@ -195,15 +183,12 @@ where
         });
         tracing::debug!(token = %self.token_id, error = %reason, "an answer ends uncleanly");
         // Without an event there is still what came before it, which a revocation does not wait for.
-        let waits_for_nothing = event.is_some() || matches!(reason, Broken::Revoked);
+        let waits = event.is_some() || !matches!(reason, Broken::Revoked);
         self.goodbye = Some(Goodbye {
             reason,
             event,
-            flushes: if waits_for_nothing {
-                None
-            } else {
-                Some(self.flushes())
-            },
+            waits,
+            mark: None,
             deadline: Instant::now() + GOODBYE,
             look: Box::pin(tokio::time::sleep(Duration::ZERO)),
         });
@@ -215,22 +200,21 @@ where
         self.api == Api::Messages || !self.boundary.mid_line()
     }
 
-    fn flushes(&self) -> u64 {
-        self.downstream.as_ref().map_or(0, Downstream::flushes)
-    }
-
     /// Hands over the event, gives it until the deadline to reach the kernel, and then ends.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let Some(goodbye) = &mut self.goodbye else {
             return Poll::Ready(Broken::Over);
         };
-        let flushes = self.downstream.as_ref().map_or(0, Downstream::flushes);
-        let Some(before) = goodbye.flushes else {
-            return Poll::Ready(Broken::Over);
-        };
+        if let Some(downstream) = &self.downstream {
+            goodbye.mark.get_or_insert_with(|| downstream.mark());
+        }
         loop {
             ready!(goodbye.look.as_mut().poll(cx));
-            if flushes > before || Instant::now() >= goodbye.deadline || self.downstream.is_none() {
+            let is_flushed = match (&self.downstream, goodbye.mark) {
+                (Some(downstream), Some(mark)) => downstream.is_flushed(mark),
+                _ => true,
+            };
+            if is_flushed || Instant::now() >= goodbye.deadline {
                 break;
             }
             goodbye
@@ -247,7 +231,7 @@ where
             self.in_flight.sever();
         }
         self.goodbye = None;
-        self.admission = None;
+        self.let_go();
         reason
     }
 }
@@ -272,20 +256,15 @@ where
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                None => {
-                    this.is_over = true;
-                    return Poll::Ready(None);
-                }
+                None => return Poll::Ready(None),
                 Some(Err(reason)) => this.begin_goodbye(reason),
             }
         }
         if let Some(goodbye) = &mut this.goodbye {
             if let Some(event) = goodbye.event.take() {
-                goodbye.flushes = Some(this.downstream.as_ref().map_or(0, Downstream::flushes));
-                goodbye.look.as_mut().reset(Instant::now() + LOOK);
                 return Poll::Ready(Some(Ok(Frame::data(event))));
             }
-            if goodbye.flushes.is_none() {
+            if !goodbye.waits {
                 let reason = std::mem::replace(&mut goodbye.reason, Broken::Over);
                 return Poll::Ready(Some(Err(this.finish_goodbye(reason).into())));
             }
@@ -296,24 +275,30 @@ where
     fn is_end_stream(&self) -> bool {
         let nothing_pending =
             self.goodbye.is_none() && self.held.is_none() && !self.checkpoints.is_installed();
-        nothing_pending && !self.in_flight.is_cut() && self.provider.as_ref().is_some_and(Body::is_end_stream)
+        nothing_pending
+            && !self.in_flight.is_cut()
+            && self.provider.as_ref().is_some_and(Tapped::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.provider
             .as_ref()
-            .map_or_else(SizeHint::default, Body::size_hint)
+            .map_or_else(SizeHint::default, Tapped::size_hint)
+    }
+}
+
+impl<B: Body> Answer<B> {
+    /// The last bytes may still stand in a buffer of this process. Until the connection has handed them to the
+    /// kernel, or thrown them away, a revocation must find the request.
+    fn let_go(&mut self) {
+        if let (Some(admission), Some(downstream)) = (self.admission.take(), &self.downstream) {
+            downstream.linger(Box::new(admission));
+        }
     }
 }
 
 impl<B: Body> Drop for Answer<B> {
-    /// The last bytes may still stand in a buffer of this process. Until the connection has handed them to the
-    /// kernel, a revocation must find the request. An answer that nobody wants any more leaves nothing behind.
     fn drop(&mut self) {
-        let is_over = self.is_over || self.provider.as_ref().is_some_and(Body::is_end_stream);
-        if let (true, Some(admission), Some(downstream)) = (is_over, self.admission.take(), &self.downstream)
-        {
-            downstream.linger(Box::new(admission));
-        }
+        self.let_go();
     }
 }

@@ -1,8 +1,8 @@
 //! The data plane: from a client's connection to a provider's streamed answer.
 //!
 //! [`access`] says who may pass and takes rights away, [`listen`] accepts connections that can be cut, [`Relay`]
-//! routes, authenticates, sends upstream and streams back. Bytes are passed on, not rebuilt. There is no SQL, no
-//! REST API and no configuration parsing here.
+//! routes, authenticates, sends upstream and streams back, [`recorder`] has each exchange written down before its answer
+//! is released. Bytes are passed on, not rebuilt. There is no SQL, no REST API and no configuration parsing here.
 
 pub mod access;
 mod answer;
@@ -13,13 +13,16 @@ mod options;
 mod prepare;
 mod provider;
 mod receive;
+pub mod recorder;
+mod recording;
 mod refuse;
 mod relay;
+mod tap;
 pub mod target;
 mod upstream;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
-pub use options::{LeakedTokens, RelayCounters, RelayError, RelayOptions, TokenInBody};
+pub use options::{LeakedTokens, RecordingOptions, RelayCounters, RelayError, RelayOptions, TokenInBody};
 pub use provider::ProviderConfig;
 pub use relay::Relay;
 pub use upstream::ProxySettings;

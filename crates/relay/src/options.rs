@@ -32,6 +32,16 @@ pub trait LeakedTokens: Send + Sync + 'static {
     fn remove(&self, token: TokenId) -> BoxFuture<'static, ()>;
 }
 
+/// What is recorded, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordingOptions {
+    /// Prompts, arguments of tools and thoughts are recorded, too.
+    pub content: bool,
+    /// The start of an exchange is committed before anything is sent to the provider, and not merely before anything
+    /// is released of the answer.
+    pub before_send: bool,
+}
+
 /// How the relay works.
 #[derive(Clone)]
 pub struct RelayOptions {
@@ -41,6 +51,7 @@ pub struct RelayOptions {
     /// Whether callers may bring a provider credential of their own.
     pub allow_byok: bool,
     pub token_in_body: TokenInBody,
+    pub recording: RecordingOptions,
     /// Needed for [`TokenInBody::Revoke`].
     pub leaked_tokens: Option<Arc<dyn LeakedTokens>>,
     pub proxies: ProxySettings,
@@ -72,6 +83,17 @@ pub struct RelayCounters {
     pub tokens_in_bodies: AtomicU64,
 }
 
+// === impl RecordingOptions ===
+
+impl Default for RecordingOptions {
+    fn default() -> Self {
+        Self {
+            content: true,
+            before_send: false,
+        }
+    }
+}
+
 // === impl RelayOptions ===
 
 impl Default for RelayOptions {
@@ -81,6 +103,7 @@ impl Default for RelayOptions {
             enabled: true,
             allow_byok: true,
             token_in_body: TokenInBody::Allow,
+            recording: RecordingOptions::default(),
             leaked_tokens: None,
             proxies: ProxySettings::default(),
             roots: Vec::new(),

@@ -5,6 +5,7 @@
 //! base URL and a path from the allow-list, never from a header.
 
 use gateway_core::credential::{CredentialHeader, GOVERNANCE_HEADER, OwnCredential, Presented};
+use gateway_core::mask::mask;
 use gateway_core::token::hides_token;
 use gateway_core::{ProviderKind, ProviderName, Secret};
 use gateway_llm::headers;
@@ -21,7 +22,12 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) name: ProviderName,
+    pub(crate) kind: ProviderKind,
     pub(crate) family: Family,
+    /// Asks for the usage of Chat Completions streams whose client does not.
+    pub(crate) injects_usage: bool,
+    /// The organisation's key, masked; empty if there is none.
+    pub(crate) hint: String,
     scheme: Scheme,
     authority: Authority,
     /// Of the base URL, without its last slash.
@@ -55,6 +61,13 @@ impl Provider {
         let parts = uri.into_parts();
         Ok(Self {
             name: config.name.clone(),
+            kind: config.kind,
+            injects_usage: config.inject_usage,
+            hint: config
+                .key
+                .as_ref()
+                .map(|key| mask(key.expose()))
+                .unwrap_or_default(),
             family: match config.kind {
                 ProviderKind::Anthropic => Family::Anthropic,
                 ProviderKind::OpenAi | ProviderKind::OpenAiCompat => Family::OpenAi,

@@ -13,4 +13,6 @@ pub struct ProviderConfig {
     pub base_url: Url,
     /// The organisation's key; without one only callers with a credential of their own are served.
     pub key: Option<Secret>,
+    /// Ask for the usage of Chat Completions streams whose client does not, so that it can be recorded.
+    pub inject_usage: bool,
 }

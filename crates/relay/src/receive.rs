@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
@@ -17,6 +17,9 @@ pub(crate) const BODY_LIMIT: usize = 32 * 1024 * 1024;
 /// A body must bring this much in each such span of time, or it is dropped: 4 KiB/s.
 const SPAN: Duration = Duration::from_secs(10);
 const SPAN_BYTES: usize = 40 * 1024;
+
+/// What a body in several pieces gets at first.
+const SMALLEST_BUFFER: usize = 64 * 1024;
 
 /// Why a body was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +48,7 @@ async fn receive_at(
         return Err(ReceiveError::TooLarge);
     }
     let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
+    let mut rest = Vec::new();
     let mut total = 0;
     let mut span_end = Instant::now() + span;
     let mut span_bytes = 0;
@@ -60,7 +63,7 @@ async fn receive_at(
         if total > BODY_LIMIT {
             return Err(ReceiveError::TooLarge);
         }
-        share.cover(total)?;
+        share.cover(total.max(rest.capacity()))?;
         span_bytes += data.len();
         if span_bytes >= SPAN_BYTES {
             span_bytes = 0;
@@ -70,18 +73,34 @@ async fn receive_at(
         match (&first, rest.is_empty()) {
             (None, true) => first = Some(data),
             (Some(start), true) => {
-                rest.reserve(total.max(64 * 1024));
+                grow(&mut rest, total, share)?;
                 rest.extend_from_slice(start);
                 rest.extend_from_slice(&data);
             }
-            (_, false) => rest.extend_from_slice(&data),
+            (_, false) => {
+                grow(&mut rest, total, share)?;
+                rest.extend_from_slice(&data);
+            }
         }
     }
     Ok(if rest.is_empty() {
         first.unwrap_or_default()
     } else {
-        rest.freeze()
+        Bytes::from(rest)
     })
+}
+
+/// Makes room for `total` bytes, so much at a time that copying stays linear, and pays for all of the room.
+fn grow(buffer: &mut Vec<u8>, total: usize, share: &mut Share) -> Result<(), Exhausted> {
+    if total <= buffer.capacity() {
+        return Ok(());
+    }
+    let room = total
+        .max(2 * buffer.capacity())
+        .clamp(SMALLEST_BUFFER, BODY_LIMIT);
+    share.cover(room)?;
+    buffer.reserve_exact(room - buffer.len());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -122,6 +141,19 @@ mod tests {
                 expected
             );
         }
+    }
+
+    /// One user's part is a quarter of the least budget: 40 MiB.
+    #[tokio::test]
+    async fn the_room_is_paid_for_and_not_only_what_is_in_it() {
+        let budget = Budget::new(0);
+        let user = UserId::generate();
+        let mebibytes = |count| body_of(vec![vec![0; 1 << 20]; count]);
+        let mut first = budget.share(user);
+        // 17 MiB, in room for 32.
+        assert!(receive(&mut mebibytes(17), &mut first).await.is_ok());
+        let second = receive(&mut mebibytes(9), &mut budget.share(user)).await;
+        assert!(matches!(second, Err(ReceiveError::Memory(_))));
     }
 
     #[tokio::test]

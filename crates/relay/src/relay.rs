@@ -1,38 +1,37 @@
 //! From a request to an answer: route, authenticate, decide, receive, send, stream.
 //!
 //! One function a step, over plain values; each step that says no makes a [`Refusal`], which becomes an answer in
-//! the provider's envelope in one place.
+//! the provider's envelope in one place. Who may is in `allow`, what a body says in `inspect`, the exchange with the
+//! provider and its record in `exchange`.
 
+mod allow;
+mod exchange;
 mod inspect;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_core::credential::{OwnCredential, Plan};
+use gateway_core::TokenId;
 use gateway_core::token::hides_token;
-use gateway_core::{ApiToken, TokenId};
 use gateway_llm::error::ErrorKind;
-use gateway_llm::route::{Api, Family, Route, RouteAccess, route};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, UPGRADE};
+use gateway_llm::route::{Family, route};
+use http::header::{CONTENT_TYPE, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::access::checkpoint::Step;
-use crate::access::{Access, AccessError, Admission, Side};
-use crate::answer::{Answer, AnswerContext};
 use crate::body::{RequestBody, ResponseBody};
 use crate::budget::Budget;
-use crate::listen::{Downstream, PeerAddr};
+use crate::listen::Downstream;
 use crate::options::{RelayCounters, RelayError, RelayOptions};
-use crate::prepare::{self, Provider, UnclearCredential};
-use crate::receive::{ReceiveError, receive};
-use crate::refuse::{Refusal, drain, is_unread};
+use crate::prepare::Provider;
+use crate::recorder::Recorder;
+use crate::refuse::{Drains, Refusal};
 use crate::target::Target;
-use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
+use crate::upstream::Upstream;
 
 /// How many larger or encoded bodies are looked into at once.
 const DECODERS: usize = 4;
@@ -42,27 +41,24 @@ pub struct Relay {
     providers: HashMap<String, Provider>,
     options: RelayOptions,
     access: Arc<Access>,
+    recorder: Recorder,
     upstream: Upstream,
     budget: Budget,
     counters: RelayCounters,
     decoders: Arc<Semaphore>,
-    tasks: TaskTracker,
-}
-
-/// A request that may go upstream.
-struct Allowed<'a> {
-    provider: &'a Provider,
-    api: Api,
-    uri: http::Uri,
-    admission: Admission,
-    own: Option<OwnCredential>,
-    headers: HeaderMap,
+    drains: Drains,
 }
 
 // === impl Relay ===
 
 impl Relay {
-    pub fn new(options: RelayOptions, access: Arc<Access>, tasks: TaskTracker) -> Result<Self, RelayError> {
+    /// The recorder's writer must be running for as long as there are requests.
+    pub fn new(
+        options: RelayOptions,
+        access: Arc<Access>,
+        recorder: Recorder,
+        tasks: TaskTracker,
+    ) -> Result<Self, RelayError> {
         let mut providers = HashMap::new();
         for config in &options.providers {
             providers.insert(config.name.as_str().to_owned(), Provider::new(config)?);
@@ -75,7 +71,8 @@ impl Relay {
             decoders: Arc::new(Semaphore::new(DECODERS)),
             options,
             access,
-            tasks,
+            recorder,
+            drains: Drains::new(tasks),
         })
     }
 
@@ -100,9 +97,7 @@ impl Relay {
         };
         outcome.unwrap_or_else(|refusal| {
             tracing::debug!(kind = ?refusal.kind, reason = refusal.message, "a request was refused");
-            if is_unread(&body) {
-                self.tasks.spawn(drain(body));
-            }
+            self.drains.drain(&parts.headers, body);
             refusal.into_response(family)
         })
     }
@@ -131,157 +126,9 @@ impl Relay {
         let downstream = parts.extensions.get::<Downstream>().cloned();
         tokio::select! {
             biased;
-            () = in_flight.cut_token().cancelled() => Err(invalid_token()),
+            () = in_flight.cut_token().cancelled() => Err(allow::invalid_token()),
             outcome = self.relay(parts, body, allowed, downstream) => outcome,
         }
-    }
-
-    /// Who asks, and may they?
-    async fn allow<'a>(
-        &'a self,
-        parts: &Parts,
-        route: &Route<'_>,
-        provider: &'a Provider,
-    ) -> Result<Allowed<'a>, Refusal> {
-        let presented = prepare::presented(&parts.headers).map_err(|unclear: UnclearCredential| {
-            Refusal::new(ErrorKind::InvalidRequest, unclear.to_string())
-        })?;
-        let plan = Plan::new(presented);
-        let address = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-        let admission = self.authenticate(&plan.candidates, address).await?;
-        if !admission.principal().scopes.allows_models() {
-            return Err(Refusal::new(
-                ErrorKind::Permission,
-                "the scope of this token does not allow calling models",
-            ));
-        }
-        let headers = prepare::upstream_headers(&parts.headers, route.api.intercepted());
-        if prepare::leaks_token(&headers, parts.uri.path(), parts.uri.query()) {
-            return Err(Refusal::new(
-                ErrorKind::InvalidRequest,
-                "a gateway token stands in the address or in a header where it would reach the provider; \
-                 send it in Authorization, X-Api-Key or X-Coder-AI-Governance-Token only",
-            ));
-        }
-        match &plan.own {
-            Some(_) if !self.options.allow_byok => {
-                return Err(Refusal::new(
-                    ErrorKind::Permission,
-                    "bringing your own provider credential is switched off on this gateway",
-                ));
-            }
-            None if route.access == RouteAccess::OwnCredentialOnly => {
-                return Err(Refusal::new(
-                    ErrorKind::NotFound,
-                    "not found; this route is served with your own provider credential only",
-                ));
-            }
-            None if !provider.has_key() => {
-                return Err(Refusal::new(
-                    ErrorKind::Permission,
-                    format!(
-                        "the organisation has no key for provider {}; bring your own",
-                        provider.name
-                    ),
-                ));
-            }
-            _ => {}
-        }
-        let uri = provider
-            .uri(route.upstream_suffix, parts.uri.query())
-            .map_err(|_| {
-                Refusal::new(
-                    ErrorKind::InvalidRequest,
-                    "the address cannot be sent to the provider",
-                )
-            })?;
-        Ok(Allowed {
-            provider,
-            api: route.api,
-            uri,
-            admission,
-            own: plan.own,
-            headers,
-        })
-    }
-
-    /// One valid token is enough; two of different users are not.
-    async fn authenticate(&self, tokens: &[ApiToken], from: Option<IpAddr>) -> Result<Admission, Refusal> {
-        let mut admitted: Option<Admission> = None;
-        let mut refused: Option<AccessError> = None;
-        for token in tokens {
-            match self.access.admit(token, from).await {
-                Ok(admission) => match &admitted {
-                    Some(first) if first.principal().user_id != admission.principal().user_id => {
-                        return Err(Refusal::new(
-                            ErrorKind::Authentication,
-                            "the request carries gateway tokens of two different users",
-                        ));
-                    }
-                    Some(_) => {}
-                    None => admitted = Some(admission),
-                },
-                Err(error) => refused = Some(worse(refused, error)),
-            }
-        }
-        admitted.ok_or_else(|| match refused {
-            None | Some(AccessError::Invalid) => invalid_token(),
-            Some(AccessError::Expired) => {
-                Refusal::new(ErrorKind::Authentication, "the gateway token has expired; create a new one")
-            }
-            Some(error @ (AccessError::Busy | AccessError::Unavailable(_))) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "a token could not be verified");
-                Refusal::busy("tokens cannot be verified at the moment; try again")
-            }
-        })
-    }
-
-    async fn relay(
-        &self,
-        parts: &Parts,
-        body: &mut RequestBody,
-        allowed: Allowed<'_>,
-        downstream: Option<Downstream>,
-    ) -> Result<Response<ResponseBody>, Refusal> {
-        let principal = Arc::clone(allowed.admission.principal());
-        self.reach(Step::BeforeBody, principal.token_id).await;
-        let mut share = self.budget.share(principal.user_id);
-        let bytes = receive(body, &mut share)
-            .await
-            .map_err(|error| not_received(&error))?;
-        self.inspect(&parts.headers, allowed.api, allowed.own.is_none(), &bytes)
-            .await?;
-        self.reach(Step::BeforeUpstream, principal.token_id).await;
-
-        let in_flight = allowed.admission.in_flight();
-        let mut request = Request::new(UpstreamBody::new(bytes, in_flight.clone(), share.into_permits()));
-        *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = allowed.uri;
-        *request.headers_mut() = allowed.headers;
-        allowed
-            .provider
-            .set_credential(request.headers_mut(), allowed.own.as_ref());
-        let sent =
-            tokio::time::timeout(self.options.head_timeout, self.upstream.send(request, &in_flight)).await;
-        let answered = sent.map_err(|_| {
-            tracing::warn!(provider = %allowed.provider.name, "the provider did not answer in time");
-            Refusal::new(ErrorKind::GatewayTimeout, "the provider did not answer in time")
-        })?;
-        let response = answered.map_err(|error| not_answered(allowed.provider, &error))?;
-        self.reach(Step::BeforeHead, principal.token_id).await;
-        if let Some(downstream) = &downstream {
-            in_flight.attach(Side::Downstream, downstream.severable());
-        }
-        let context = AnswerContext {
-            api: allowed.api,
-            admission: allowed.admission,
-            downstream,
-            is_event_stream: is_event_stream(response.headers()),
-            ends_with_connection: parts.version == Version::HTTP_10,
-            idle_timeout: self.options.idle_timeout,
-            checkpoints: self.options.checkpoints.clone(),
-        };
-        Ok(pass_on(response, context))
     }
 
     async fn reach(&self, step: Step, token: TokenId) {
@@ -295,14 +142,6 @@ impl std::fmt::Debug for Relay {
             .field("providers", &self.providers)
             .finish_non_exhaustive()
     }
-}
-
-fn pass_on(response: Response<Incoming>, context: AnswerContext) -> Response<ResponseBody> {
-    let (parts, body) = response.into_parts();
-    let mut answer = Response::new(ResponseBody::new(Answer::new(body, context)));
-    *answer.status_mut() = parts.status;
-    *answer.headers_mut() = prepare::client_headers(&parts.headers);
-    answer
 }
 
 fn greeting() -> Response<ResponseBody> {
@@ -327,19 +166,6 @@ fn is_websocket(headers: &HeaderMap) -> bool {
         })
 }
 
-/// An answer that is sent as events and not encoded.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let is_plain = headers
-        .get(CONTENT_ENCODING)
-        .is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let media_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    is_plain && essence.eq_ignore_ascii_case("text/event-stream")
-}
-
 /// The envelope for a request that names no provider we know: by what only clients of one kind send.
 fn guess_family(parts: &Parts) -> Family {
     if parts.headers.contains_key("anthropic-version") || parts.uri.path().contains("/messages") {
@@ -356,43 +182,4 @@ fn not_routed(parts: &Parts, target: Target<'_>) -> String {
     }
     let path: String = target.rest.chars().take(128).collect();
     format!("route not supported: {} {path}", parts.method)
-}
-
-fn invalid_token() -> Refusal {
-    Refusal::new(
-        ErrorKind::Authentication,
-        "a valid gateway token is required; create one with `coder tokens create`",
-    )
-}
-
-/// Of two failures to verify, the one that leaves more open.
-fn worse(first: Option<AccessError>, second: AccessError) -> AccessError {
-    let rank = |error: &AccessError| match error {
-        AccessError::Invalid => 0,
-        AccessError::Expired => 1,
-        AccessError::Busy => 2,
-        AccessError::Unavailable(_) => 3,
-    };
-    match first {
-        Some(first) if rank(&first) >= rank(&second) => first,
-        _ => second,
-    }
-}
-
-fn not_received(error: &ReceiveError) -> Refusal {
-    match error {
-        ReceiveError::TooLarge => Refusal::new(
-            ErrorKind::TooLarge,
-            "the request body is larger than the maximum of 32 MiB",
-        ),
-        ReceiveError::TooSlow => Refusal::new(ErrorKind::Timeout, error.to_string()),
-        ReceiveError::Memory(exhausted) => Refusal::busy(exhausted.to_string()),
-        ReceiveError::Broken(_) => Refusal::new(ErrorKind::InvalidRequest, error.to_string()),
-    }
-}
-
-fn not_answered(provider: &Provider, error: &UpstreamError) -> Refusal {
-    let cause = std::error::Error::source(error).map(|source| format!("{source:?}"));
-    tracing::warn!(provider = %provider.name, %error, cause, "the provider gave no answer");
-    Refusal::new(ErrorKind::BadGateway, error.to_string())
 }

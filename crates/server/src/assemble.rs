@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use gateway_core::{Clock, Lifetime, Secret, SystemClock};
 use gateway_relay::access::{Access, AccessOptions};
 use gateway_relay::listen::{self, Endpoint};
+use gateway_relay::recorder::{Recorder, RecorderTimes};
 use gateway_relay::target::Target;
 use gateway_relay::{Relay, RelayOptions, RequestBody, ResponseBody};
 use gateway_store::{Purpose, Store, StoreOptions};
@@ -21,11 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::adapter::record_log::RecordLog;
+use crate::adapter::records::StoreRecords;
 use crate::adapter::{Leaks, StoreTokens};
 use crate::api::{self, ApiState};
 use crate::config::TrustedProxies;
 use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
+use crate::readiness::Readiness;
 use crate::service::attempts::Attempts;
 use crate::service::failures::Failures;
 use crate::service::hasher::Hasher;
@@ -39,21 +43,37 @@ const LAST_STEPS: Duration = Duration::from_secs(10);
 /// What a server is made of.
 pub struct Parts {
     pub store: StoreOptions,
-    pub lifetimes: Lifetimes,
-    /// Sessions live on while they are used.
-    pub sessions_slide: bool,
-    /// How long expired tokens are kept; none is for ever.
-    pub retention: Option<Lifetime>,
-    /// How long entries of the audit log are kept; none is for ever.
-    pub audit_retention: Option<Lifetime>,
+    pub accounts: AccountOptions,
+    pub jobs: JobOptions,
     /// The options in effect without their secrets, whose changes stand in the audit log.
     pub options: BTreeMap<String, String>,
-    pub first_user_code: Option<Secret>,
     pub access_url: String,
     pub trusted_proxies: TrustedProxies,
     pub relay: RelayOptions,
+    /// Where records are told of beside the database.
+    pub record_log: Option<Box<dyn std::io::Write + Send>>,
     /// How long requests in flight may go on after the first signal.
     pub shutdown_timeout: Duration,
+}
+
+/// How long sessions and tokens live, and how the first user comes to be.
+pub struct AccountOptions {
+    pub lifetimes: Lifetimes,
+    /// None: one is made up and printed.
+    pub first_user_code: Option<Secret>,
+}
+
+/// What the jobs are told. Where nothing is said about how long something is kept, it is kept for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobOptions {
+    /// Sessions live on while they are used.
+    pub sessions_slide: bool,
+    /// How long expired tokens are kept.
+    pub token_retention: Option<Lifetime>,
+    /// How long entries of the audit log are kept.
+    pub audit_retention: Option<Lifetime>,
+    /// How long the records of requests are kept.
+    pub record_retention: Option<Lifetime>,
 }
 
 /// Runs until the shutdown begins to drain and what is in flight has ended, or until it aborts.
@@ -61,52 +81,51 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     let store = Store::open(parts.store, Purpose::Server)
         .await
         .context("the database could not be opened")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let access = Access::new(
-        Arc::new(StoreTokens(store.clone())),
-        Arc::clone(&clock),
-        AccessOptions::default(),
-    );
-    let (requests, background) = (TaskTracker::new(), Background::new(shutdown.clone()));
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let services = Services {
-        store: store.clone(),
-        access: Arc::clone(&access),
-        clock,
-        lifetimes: parts.lifetimes,
-        hasher: Hasher::new(cores),
-        attempts: Arc::new(Attempts::default()),
-        failures: Arc::new(Failures::default()),
-        setup: Arc::new(Setup::new(parts.first_user_code)),
-        removals: Removals::default(),
-        tasks: requests.clone(),
-    };
+    let requests = TaskTracker::new();
+    let services = services(&parts.accounts, &store, &requests);
+    let access = Arc::clone(&services.access);
+    let background = Background::new(shutdown.clone());
     let now = services.clock.now();
     store.audit().note_configuration(&parts.options, now).await?;
     announce_setup(&services).await?;
+    let run = jobs::records::begin_run(&services).await?;
+    let sink = StoreRecords {
+        store: store.clone(),
+        run,
+        log: parts.record_log.map(RecordLog::start).transpose()?,
+    };
+    let (recorder, writer) = Recorder::new(Arc::new(sink), RecorderTimes::default());
+    let readiness = Readiness::new(recorder.clone(), shutdown.drain.clone());
     let relay_options = RelayOptions {
         leaked_tokens: Some(Arc::new(Leaks(services.clone()))),
         ..parts.relay
     };
-    let relay = Relay::new(relay_options, Arc::clone(&access), requests.clone())?;
+    let relay = Relay::new(
+        relay_options,
+        Arc::clone(&access),
+        recorder.clone(),
+        requests.clone(),
+    )?;
     let state = ApiState {
         services: services.clone(),
         access_url: parts.access_url,
         trusted_proxies: Arc::new(parts.trusted_proxies),
+        readiness: readiness.clone(),
     };
     let front = Front {
         relay: Arc::new(relay),
         api: api::router(state),
     };
 
-    // The jobs go on while requests finish, so that their last uses are written down, too.
-    let stop_jobs = CancellationToken::new();
-    let terms = JobTerms {
-        sessions_slide: parts.sessions_slide,
-        retention: parts.retention,
-        audit_retention: parts.audit_retention,
-    };
-    start_jobs(&background, &services, &terms, &stop_jobs);
+    // The jobs go on while requests finish, so that what those leave behind is written down, too.
+    let stop = CancellationToken::new();
+    background.spawn("recorder", writer.run(stop.clone()));
+    background.spawn("readiness", readiness.watch(store.clone(), stop.clone()));
+    background.spawn(
+        "run",
+        jobs::records::keep_run(services.clone(), run, stop.clone()),
+    );
+    start_jobs(&background, &services, &parts.jobs, &stop);
     for endpoint in endpoints {
         let service = tower::service_fn({
             let front = front.clone();
@@ -120,36 +139,53 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         ));
     }
     requests.close();
-    finish(&access, &shutdown, &requests, parts.shutdown_timeout).await;
-    stop_jobs.cancel();
+    finish(&access, &recorder, &shutdown, &requests, parts.shutdown_timeout).await;
+    stop.cancel();
     let outcome = background.finish(LAST_STEPS).await;
+    if let Err(error) = store.interceptions().end_run(run).await {
+        tracing::warn!(%error, "the end of this process could not be noted");
+    }
     store.close().await;
     Ok(outcome?)
 }
 
-/// What the jobs are told.
-struct JobTerms {
-    sessions_slide: bool,
-    retention: Option<Lifetime>,
-    audit_retention: Option<Lifetime>,
+fn services(accounts: &AccountOptions, store: &Store, requests: &TaskTracker) -> Services {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Services {
+        store: store.clone(),
+        access: Access::new(
+            Arc::new(StoreTokens(store.clone())),
+            Arc::clone(&clock),
+            AccessOptions::default(),
+        ),
+        clock,
+        lifetimes: accounts.lifetimes.clone(),
+        hasher: Hasher::new(cores),
+        attempts: Arc::new(Attempts::default()),
+        failures: Arc::new(Failures::default()),
+        setup: Arc::new(Setup::new(accounts.first_user_code.clone())),
+        removals: Removals::default(),
+        tasks: requests.clone(),
+    }
 }
 
-fn start_jobs(background: &Background, services: &Services, terms: &JobTerms, stop: &CancellationToken) {
+fn start_jobs(background: &Background, services: &Services, options: &JobOptions, stop: &CancellationToken) {
     background.spawn(
         "uses of tokens",
-        jobs::note_uses(services.clone(), terms.sessions_slide, stop.clone()),
+        jobs::note_uses(services.clone(), options.sessions_slide, stop.clone()),
     );
     background.spawn(
         "failed logins",
         jobs::note_failures(services.clone(), stop.clone()),
     );
-    if let Some(retention) = terms.retention {
+    if let Some(retention) = options.token_retention {
         background.spawn(
             "expired tokens",
             jobs::remove_expired(services.clone(), retention, stop.clone()),
         );
     }
-    if let Some(retention) = terms.audit_retention {
+    if let Some(retention) = options.audit_retention {
         background.spawn(
             "old entries of the audit log",
             jobs::remove_old_audit(services.clone(), retention, stop.clone()),
@@ -158,7 +194,13 @@ fn start_jobs(background: &Background, services: &Services, terms: &JobTerms, st
 }
 
 /// Waits for the end of everything: by itself after the drain has begun, or cut at the deadline.
-async fn finish(access: &Access, shutdown: &Shutdown, requests: &TaskTracker, shutdown_timeout: Duration) {
+async fn finish(
+    access: &Access,
+    recorder: &Recorder,
+    shutdown: &Shutdown,
+    requests: &TaskTracker,
+    shutdown_timeout: Duration,
+) {
     tokio::select! {
         () = shutdown.drain.cancelled() => {}
         () = shutdown.abort.cancelled() => {}
@@ -172,6 +214,7 @@ async fn finish(access: &Access, shutdown: &Shutdown, requests: &TaskTracker, sh
     if left > 0 {
         tracing::warn!(left, "requests in flight are cut");
     }
+    recorder.begin_end();
     access.cut_all().await;
     shutdown.abort.cancel();
     let _ = tokio::time::timeout(LAST_STEPS, requests.wait()).await;

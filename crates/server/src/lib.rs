@@ -9,10 +9,11 @@ mod assemble;
 pub mod config;
 mod jobs;
 pub mod lifecycle;
+mod readiness;
 mod run;
 pub mod service;
 pub mod telemetry;
 
 pub use api::openapi;
-pub use assemble::{Parts, serve};
+pub use assemble::{AccountOptions, JobOptions, Parts, serve};
 pub use run::run;

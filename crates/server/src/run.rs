@@ -9,7 +9,7 @@ use gateway_relay::RelayOptions;
 use gateway_relay::listen::Endpoint;
 use tokio::net::TcpListener;
 
-use crate::assemble::{Parts, serve};
+use crate::assemble::{AccountOptions, JobOptions, Parts, serve};
 use crate::config::{Environment, ServerArgs, ServerConfig};
 use crate::lifecycle::run_until_signal;
 use crate::service::Lifetimes;
@@ -40,7 +40,16 @@ pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
             tracing::info!("listening on {scheme}://{address}");
         }
     }
-    let parts = parts(config, access_url.as_str());
+    let record_log = config
+        .aibridge
+        .structured_logging
+        .then(|| telemetry::lines(&config.log))
+        .transpose()
+        .context("the log of records could not be opened")?;
+    let parts = Parts {
+        record_log,
+        ..parts(config, access_url.as_str())
+    };
     run_until_signal(|shutdown| serve(parts, endpoints, shutdown)).await
 }
 
@@ -65,17 +74,22 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
     let accounts = config.accounts;
     Parts {
         store: config.database.store_options(),
-        lifetimes: Lifetimes {
-            session: accounts.session_duration,
-            default_token: accounts.default_token_lifetime,
-            max_token: accounts.max_token_lifetime,
-            max_admin_token: accounts.max_admin_token_lifetime,
+        accounts: AccountOptions {
+            lifetimes: Lifetimes {
+                session: accounts.session_duration,
+                default_token: accounts.default_token_lifetime,
+                max_token: accounts.max_token_lifetime,
+                max_admin_token: accounts.max_admin_token_lifetime,
+            },
+            first_user_code: accounts.first_user_code,
         },
-        sessions_slide: accounts.refresh_sessions,
-        retention: accounts.expired_token_retention,
-        audit_retention: config.audit.retention,
+        jobs: JobOptions {
+            sessions_slide: accounts.refresh_sessions,
+            token_retention: accounts.expired_token_retention,
+            audit_retention: config.audit.retention,
+            record_retention: config.aibridge.retention,
+        },
         options: config.options,
-        first_user_code: accounts.first_user_code,
         access_url: access_url.to_owned(),
         trusted_proxies: config.listen.trusted_proxies,
         relay: RelayOptions {
@@ -83,9 +97,11 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
             enabled: config.aibridge.enabled,
             allow_byok: config.aibridge.allow_byok,
             token_in_body: config.aibridge.token_in_body,
+            recording: config.aibridge.recording,
             proxies: config.aibridge.proxies,
             ..RelayOptions::default()
         },
+        record_log: None,
         shutdown_timeout: config.listen.shutdown_timeout,
     }
 }

@@ -62,6 +62,12 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// Where lines go that are JSON already: where the log for programs goes, else standard output. They are written whole.
+pub fn lines(config: &LogConfig) -> Result<Box<dyn Write + Send>, TelemetryError> {
+    let sink = Sink::open(config.json.as_ref().unwrap_or(&LogTarget::Stdout))?;
+    Ok(Box::new(RedactingWriter(Lines(sink))))
+}
+
 fn human_layer<S, M>(sink: M, has_colour: bool) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -92,6 +98,19 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("without a message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(place, "a task panicked: {message}");
+}
+
+/// A sink to write to directly.
+struct Lines(Sink);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.make_writer().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.make_writer().flush()
+    }
 }
 
 // === impl Sink ===

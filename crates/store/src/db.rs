@@ -1,8 +1,8 @@
 //! The connections, transactions, and the macro that runs one expression on either engine.
 //!
-//! There are three lanes, so that no kind of work can starve another: one connection for writes (they are in one
-//! order anyway), a pool for reads, and a small pool for the lookups that verify presented tokens, which anybody
-//! can cause.
+//! There are four lanes, so that no kind of work can starve another: one connection for the writes of accounts (they
+//! are in one order anyway), one or two for those of records, a pool for reads, and a small pool for the lookups that
+//! verify presented tokens, which anybody can cause. SQLite has one more connection, for checkpoints.
 //!
 //! Nothing in here waits for ever: each operation ends after [`OPERATION_TIMEOUT`], and a connection that is left
 //! inside a transaction (its future was dropped, or did not come back) is closed, never given to somebody else.
@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use gateway_core::Timestamp;
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Pool, Postgres, Sqlite};
+use sqlx::{Database, Pool, Postgres, Row as _, Sqlite};
 
 use crate::audit::write::Signature;
 use crate::author::{Author, Rights};
 use crate::error::StoreError;
 use crate::fault::Fault;
+use crate::gate::{Gate, Turn};
 use crate::lock::Lock;
 use crate::target::Engine;
 
@@ -35,23 +36,37 @@ const WRITE_ATTEMPTS: u32 = 5;
 /// The pause before the second attempt; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Each write on PostgreSQL holds this advisory lock to its commit. Any number will do, but it must be the same in
+/// From so many pages on the write-ahead log is cut: 64 MiB. Under steady load it would never begin anew by itself.
+const LONG_LOG: i64 = 16384;
+
+const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
+
+/// Each write of accounts on PostgreSQL holds this advisory lock to its commit. Any number will do, but it must be the same in
 /// all versions that share a database. The isolation is named because a server's default could be one in which
 /// the snapshot is older than the lock.
 const BEGIN_POSTGRES: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(6020117340895521)";
 
+/// Records are of their run alone, so they need no order among all writers.
+const BEGIN_POSTGRES_RECORDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Db {
     pools: Pools,
+    /// Of use on SQLite only, whose writers keep each other out.
+    gate: Gate,
     /// Given back when the database is closed or dropped.
     lock: Mutex<Option<Lock>>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Pools {
-    Sqlite(Lanes<Sqlite>),
+    Sqlite {
+        lanes: Lanes<Sqlite>,
+        /// One connection.
+        checkpoint: Pool<Sqlite>,
+    },
     Postgres(Lanes<Postgres>),
 }
 
@@ -59,6 +74,7 @@ pub(crate) enum Pools {
 pub(crate) struct Lanes<D: Database> {
     /// One connection.
     pub(crate) write: Pool<D>,
+    pub(crate) record: Pool<D>,
     pub(crate) read: Pool<D>,
     pub(crate) verify: Pool<D>,
 }
@@ -76,6 +92,8 @@ pub(crate) enum Conn {
 pub(crate) struct Tx {
     conn: Option<Conn>,
     pub(crate) rights: Rights,
+    /// Given back when the transaction is over.
+    turn: Option<Turn>,
     pub(crate) signature: Signature,
 }
 
@@ -102,13 +120,14 @@ impl Db {
     pub(crate) fn new(pools: Pools, lock: Lock) -> Self {
         Self {
             pools,
+            gate: Gate::new(),
             lock: Mutex::new(Some(lock)),
         }
     }
 
     pub(crate) fn engine(&self) -> Engine {
         match self.pools {
-            Pools::Sqlite(_) => Engine::Sqlite,
+            Pools::Sqlite { .. } => Engine::Sqlite,
             Pools::Postgres(_) => Engine::Postgres,
         }
     }
@@ -157,35 +176,32 @@ impl Db {
 
     pub(crate) async fn reader(&self) -> Result<Conn, Fault> {
         match &self.pools {
-            Pools::Sqlite(lanes) => Ok(Conn::Sqlite(lanes.read.acquire().await?)),
+            Pools::Sqlite { lanes, .. } => Ok(Conn::Sqlite(lanes.read.acquire().await?)),
             Pools::Postgres(lanes) => Ok(Conn::Postgres(lanes.read.acquire().await?)),
         }
     }
 
     pub(crate) async fn verifier(&self) -> Result<Conn, Fault> {
         match &self.pools {
-            Pools::Sqlite(lanes) => Ok(Conn::Sqlite(lanes.verify.acquire().await?)),
+            Pools::Sqlite { lanes, .. } => Ok(Conn::Sqlite(lanes.verify.acquire().await?)),
             Pools::Postgres(lanes) => Ok(Conn::Postgres(lanes.verify.acquire().await?)),
         }
     }
 
-    /// Begins a write transaction and finds its author still valid in it.
+    /// Begins a write transaction of accounts and finds its author still valid in it.
     pub(crate) async fn begin(&self, author: &Author, now: Timestamp) -> Result<Tx, Fault> {
-        let conn = match &self.pools {
-            Pools::Sqlite(lanes) => Conn::Sqlite(lanes.write.acquire().await?),
-            Pools::Postgres(lanes) => Conn::Postgres(lanes.write.acquire().await?),
+        let (conn, begin, turn) = match &self.pools {
+            Pools::Sqlite { lanes, .. } => {
+                let precedence = self.gate.announce();
+                let conn = Conn::Sqlite(lanes.write.acquire().await?);
+                (conn, BEGIN_SQLITE, Some(precedence.turn().await))
+            }
+            Pools::Postgres(lanes) => {
+                let conn = Conn::Postgres(lanes.write.acquire().await?);
+                (conn, BEGIN_POSTGRES, None)
+            }
         };
-        // From here on dropping it closes the connection, whether or not the transaction has begun.
-        let mut tx = Tx {
-            conn: Some(conn),
-            rights: Rights::System,
-            signature: author.signature(now),
-        };
-        let begin = match tx.conn() {
-            Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-            Conn::Postgres(_) => BEGIN_POSTGRES,
-        };
-        tx.execute(begin).await?;
+        let mut tx = Tx::begin(conn, begin, turn, author.signature(now)).await?;
         match author.check(&mut tx, now).await {
             Ok(rights) => {
                 tx.rights = rights;
@@ -193,6 +209,47 @@ impl Db {
             }
             Err(fault) => tx.end(Err(fault)).await,
         }
+    }
+
+    /// Begins a write transaction of records. It lets those of accounts go first.
+    pub(crate) async fn begin_records(&self) -> Result<Tx, Fault> {
+        let (conn, begin, turn) = match &self.pools {
+            Pools::Sqlite { lanes, .. } => {
+                let conn = Conn::Sqlite(lanes.record.acquire().await?);
+                (conn, BEGIN_SQLITE, Some(self.gate.turn().await))
+            }
+            Pools::Postgres(lanes) => {
+                let conn = Conn::Postgres(lanes.record.acquire().await?);
+                (conn, BEGIN_POSTGRES_RECORDS, None)
+            }
+        };
+        // Nothing about records is audited.
+        let signature = Author::System.signature(Timestamp::from_micros(0));
+        Tx::begin(conn, begin, turn, signature).await
+    }
+
+    /// See [`Store::checkpoint`](crate::Store::checkpoint).
+    pub(crate) async fn checkpoint(&self) -> Result<(), StoreError> {
+        let Pools::Sqlite { checkpoint, .. } = &self.pools else {
+            return Ok(());
+        };
+        limited("checkpoint", async {
+            let mut connection = checkpoint.acquire().await?;
+            let pages: i64 = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+                .fetch_one(&mut *connection)
+                .await?
+                .try_get(1)?;
+            if pages > LONG_LOG {
+                // What is left to move is little, so that those who wait to write do not wait for long. It may find
+                // readers in its way; then the next one cuts the log.
+                let _turn = self.gate.turn().await;
+                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
@@ -207,7 +264,10 @@ impl Db {
     pub(crate) async fn close(&self) {
         let pools = async {
             match &self.pools {
-                Pools::Sqlite(lanes) => lanes.close().await,
+                Pools::Sqlite { lanes, checkpoint } => {
+                    checkpoint.close().await;
+                    lanes.close().await;
+                }
                 Pools::Postgres(lanes) => lanes.close().await,
             }
         };
@@ -228,6 +288,7 @@ impl<D: Database> Lanes<D> {
     async fn close(&self) {
         self.verify.close().await;
         self.read.close().await;
+        self.record.close().await;
         self.write.close().await;
     }
 }
@@ -235,6 +296,23 @@ impl<D: Database> Lanes<D> {
 // === impl Tx ===
 
 impl Tx {
+    async fn begin(
+        conn: Conn,
+        begin: &'static str,
+        turn: Option<Turn>,
+        signature: Signature,
+    ) -> Result<Self, Fault> {
+        // From here on dropping it closes the connection, whether or not the transaction has begun.
+        let mut tx = Self {
+            conn: Some(conn),
+            rights: Rights::System,
+            turn,
+            signature,
+        };
+        tx.execute(begin).await?;
+        Ok(tx)
+    }
+
     pub(crate) fn conn(&mut self) -> &mut Conn {
         self.conn
             .as_mut()
@@ -248,6 +326,7 @@ impl Tx {
         if ended.is_ok() {
             drop(self.conn.take());
         }
+        drop(self.turn.take());
         let value = outcome?;
         ended.map(|()| value)
     }

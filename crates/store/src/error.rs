@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::fault;
 use crate::target::Purpose;
 
 /// Why a store could not be opened. No message shows the password of a URL.
@@ -117,6 +118,20 @@ pub enum TextFault {
     NulCharacter,
     #[error("is longer than {} bytes", crate::text::MAX_BYTES)]
     TooLong,
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// Whether the database is at fault: gone, slow, full, read-only, broken, or not as it should be. The same write
+    /// can succeed later. If not, the database refuses what was to be written, and will do so again.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Unavailable { .. } => true,
+            Self::Database { source, .. } => !fault::is_about_data(source),
+            _ => false,
+        }
+    }
 }
 
 // === impl Field ===

@@ -98,3 +98,24 @@ fn sqlite_kind(code: &str) -> Kind {
         _ => Kind::Refused,
     }
 }
+
+/// Whether the database refused a value, rather than the statement or everything.
+pub(crate) fn is_about_data(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error
+                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                .is_some()
+            {
+                // Data, constraints, limits of the program such as that of an index.
+                ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+            } else {
+                // Too big, constraint, type, range.
+                matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(18 | 19 | 20 | 25))
+            }
+        }
+        _ => false,
+    }
+}

@@ -1,4 +1,5 @@
-//! The store: users, tokens, the audit log and the fact that set-up is done, on SQLite or PostgreSQL.
+//! The store: users, tokens, the fact that set-up is done, the audit log, and what was asked of the providers, on SQLite
+//! or PostgreSQL.
 //!
 //! One concrete [`Store`], cheap to clone. Each query is one SQL text with `$n` placeholders that runs on both
 //! engines; the conformance suite in `tests/store` holds them to the same behaviour. Who may do what is decided
@@ -17,14 +18,22 @@
 //! * Every read and write returns within [`OPERATION_TIMEOUT`], whatever the database does.
 //! * A write whose future is dropped has happened whole or not at all, and leaves no connection inside a
 //!   transaction.
-//! * All writes are in one order: SQLite has one writer, and on PostgreSQL each write holds one advisory lock to
-//!   its commit. So a write sees everything that was committed before it, and there are no deadlocks.
+//! * All writes of accounts (users, tokens, set-up) are in one order: SQLite has one writer at a time, and on
+//!   PostgreSQL each such write holds one advisory lock to its commit. So a write sees everything that was committed
+//!   before it, and there are no deadlocks.
+//! * Writes of records (interceptions and what belongs to them, runs) have connections of their own and are in no
+//!   order with those of accounts, which they never touch. On SQLite they let those go first. On PostgreSQL they take
+//!   no lock beside those of their rows, in the order of the keys; a deadlock among replicas all the same is tried
+//!   again.
+//! * Nothing checkpoints SQLite's write-ahead log but [`Store::checkpoint`], which the server has to call.
 
 mod audit;
 mod author;
 mod db;
 mod error;
 mod fault;
+mod gate;
+mod interceptions;
 mod lock;
 mod migrate;
 mod open;
@@ -39,8 +48,9 @@ pub use audit::{Audit, AuditFilter};
 pub use author::Author;
 pub use db::OPERATION_TIMEOUT;
 pub use error::{Field, OpenError, StoreError, TextFault};
+pub use interceptions::Interceptions;
 pub use store::Store;
-pub use target::{DEFAULT_FILE_NAME, Engine, InvalidTarget, Purpose, StoreOptions, Target};
+pub use target::{DEFAULT_FILE_NAME, Engine, InvalidTarget, Purpose, StoreOptions, Synchronous, Target};
 pub use tokens::{
     MAX_API_TOKENS, MAX_SESSIONS, NewToken, TokenCreated, TokenFilter, TokenUse, TokenWithOwner, Tokens,
 };

@@ -14,10 +14,28 @@ use crate::db::{Db, Lanes, Pools};
 use crate::error::OpenError;
 use crate::lock::{self, AdvisoryLock, Lock};
 use crate::migrate;
-use crate::target::{InvalidTarget, Purpose, StoreOptions, Target};
+use crate::target::{InvalidTarget, Purpose, StoreOptions, Synchronous, Target};
 
 /// Connections for the lookups that verify presented tokens.
 const VERIFY_CONNECTIONS: u32 = 4;
+
+/// Connections for records on PostgreSQL: one for the commits, and one so that renewing the lease of a run does not
+/// wait for them.
+const RECORD_CONNECTIONS: u32 = 2;
+
+/// How many prepared statements a connection for records keeps: there are about fifty, see `interceptions::batch`.
+const RECORD_STATEMENTS: usize = 128;
+
+/// How long a checkpoint waits for readers, while nothing can be written.
+const CHECKPOINT_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How much of the write-ahead log's file is kept when it begins anew, in bytes.
+const KEPT_LOG: &str = "16777216";
+
+/// Set on a connection for records on PostgreSQL. Its statements find rows by their keys alone. A plan made while the
+/// tables were small must not read them whole later, and there is nothing to be gained by planning each time.
+const RECORD_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// How long to wait for a free connection, or a new one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,16 +124,33 @@ async fn open_sqlite(path: PathBuf, options: &StoreOptions, purpose: Purpose) ->
         .create_if_missing(false)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
-    // What is committed here must survive a power cut too: a removed token must not come back.
+    // No commit pays for a checkpoint: those are made on a connection of their own.
     let writer = file
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("journal_size_limit", KEPT_LOG);
+    let recorder = writer
+        .clone()
+        .synchronous(match options.record_synchronous {
+            Synchronous::Normal => SqliteSynchronous::Normal,
+            Synchronous::Full => SqliteSynchronous::Full,
+        })
+        .statement_cache_capacity(RECORD_STATEMENTS);
+    // What is committed here must survive a power cut too: a removed token must not come back.
+    let writer = writer.synchronous(SqliteSynchronous::Full);
+    let checkpointer = file
+        .clone()
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(CHECKPOINT_BUSY_TIMEOUT);
     let reader = file.pragma("query_only", "on");
 
-    let write = sqlite_pool(writer, 1)
-        .await
-        .map_err(|error| connect_error(target, error))?;
+    let pool = async |connections: u32, options: SqliteConnectOptions| {
+        sqlite_pool(options, connections)
+            .await
+            .map_err(|error| connect_error(target, error))
+    };
+    let write = pool(1, writer).await?;
     {
         let mut connection = write
             .acquire()
@@ -123,16 +158,14 @@ async fn open_sqlite(path: PathBuf, options: &StoreOptions, purpose: Purpose) ->
             .map_err(|error| connect_error(target, error))?;
         migrate::run(&migrate::SQLITE, &mut *connection, target).await?;
     }
-    let read = sqlite_pool(reader.clone(), options.max_connections)
-        .await
-        .map_err(|error| connect_error(target, error))?;
-    let verify = sqlite_pool(reader, VERIFY_CONNECTIONS)
-        .await
-        .map_err(|error| connect_error(target, error))?;
-    Ok(Db::new(
-        Pools::Sqlite(Lanes { write, read, verify }),
-        Lock::File(lock),
-    ))
+    let lanes = Lanes {
+        write,
+        record: pool(1, recorder).await?,
+        read: pool(options.max_connections, reader.clone()).await?,
+        verify: pool(VERIFY_CONNECTIONS, reader).await?,
+    };
+    let checkpoint = pool(1, checkpointer).await?;
+    Ok(Db::new(Pools::Sqlite { lanes, checkpoint }, Lock::File(lock)))
 }
 
 async fn sqlite_pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
@@ -217,26 +250,42 @@ async fn open_postgres(
     migrate::run(&migrate::POSTGRES, &mut connection, target).await?;
     let lock = AdvisoryLock::keep(connection, url.clone(), purpose);
 
-    let pool = async |connections: u32| {
-        postgres_pool(url.clone(), connections)
+    let pool = async |connections: u32, settings: &'static [&'static str], url: PgConnectOptions| {
+        postgres_pool(url, connections, settings)
             .await
             .map_err(|error| connect_error(target, error))
     };
-    let write = pool(1).await?;
-    let read = pool(options.max_connections).await?;
-    let verify = pool(VERIFY_CONNECTIONS).await?;
-    Ok(Db::new(
-        Pools::Postgres(Lanes { write, read, verify }),
-        Lock::Advisory(lock),
-    ))
+    let plain = &[SESSION_SETTINGS];
+    let lanes = Lanes {
+        write: pool(1, plain, url.clone()).await?,
+        record: pool(
+            RECORD_CONNECTIONS,
+            &[SESSION_SETTINGS, RECORD_SETTINGS],
+            url.clone().statement_cache_capacity(RECORD_STATEMENTS),
+        )
+        .await?,
+        read: pool(options.max_connections, plain, url.clone()).await?,
+        verify: pool(VERIFY_CONNECTIONS, plain, url).await?,
+    };
+    Ok(Db::new(Pools::Postgres(lanes), Lock::Advisory(lock)))
 }
 
-async fn postgres_pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, sqlx::Error> {
+/// `settings` are set on each connection.
+async fn postgres_pool(
+    options: PgConnectOptions,
+    connections: u32,
+    settings: &'static [&'static str],
+) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new()
         .max_connections(connections.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move { sqlx::raw_sql(SESSION_SETTINGS).execute(connection).await.map(drop) })
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for part in settings {
+                    sqlx::raw_sql(*part).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
         })
         // The pool's own test before use has no limit but that of the whole acquisition, and costs a round trip
         // each time.

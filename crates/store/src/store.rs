@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::audit::Audit;
 use crate::db::Db;
 use crate::error::{OpenError, StoreError};
+use crate::interceptions::Interceptions;
 use crate::target::{Engine, Purpose, StoreOptions};
 use crate::tokens::Tokens;
 use crate::users::Users;
@@ -39,6 +40,17 @@ impl Store {
 
     pub fn audit(&self) -> Audit<'_> {
         Audit::new(&self.db)
+    }
+
+    pub fn interceptions(&self) -> Interceptions<'_> {
+        Interceptions::new(&self.db)
+    }
+
+    /// Moves what was committed from SQLite's write-ahead log into the file, which nothing else does while the store
+    /// is open. To be called every few seconds: the log grows with each commit, and reading through a long one is
+    /// slow. Commits go on meanwhile, except when the log has become large and is cut. Nothing on PostgreSQL.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        self.db.checkpoint().await
     }
 
     /// Whether the database answers.

@@ -41,6 +41,18 @@ pub struct StoreOptions {
     /// Bound of the connections that ordinary reads share. Writes and token lookups have a few of their own
     /// beside these, and PostgreSQL one more for the lock.
     pub max_connections: u32,
+    /// What the commit of records on SQLite is safe against. PostgreSQL decides for itself.
+    pub record_synchronous: Synchronous,
+}
+
+/// What a commit is safe against, on SQLite. The death of the process is no danger in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Synchronous {
+    /// The last commits may be lost when the machine loses its power. Nothing else is.
+    #[default]
+    Normal,
+    /// Loss of power too, at the price of waiting for the disk.
+    Full,
 }
 
 /// A database URL that cannot be used. Never shows the URL, which may hold a password.
@@ -129,6 +141,7 @@ impl StoreOptions {
         Self {
             target,
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
+            record_synchronous: Synchronous::Normal,
         }
     }
 }

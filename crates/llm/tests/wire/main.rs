@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod client;
 mod decode;
 mod error;
 mod headers;
 mod peek;
+mod prompt;
 mod route;
+mod splice;
 mod sse;

@@ -38,6 +38,7 @@ fn expected(object: &Map<String, Value>) -> RequestView {
         stream: object.get("stream") == Some(&Value::Bool(true)),
         background: !matches!(background, Value::Null | Value::Bool(false)),
         object_ids,
+        ..RequestView::default()
     }
 }
 
@@ -70,7 +71,7 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 /// Writes every character of the strings and keys in `text` as an escape where `is_escaped` says so.
-fn escaped(text: &str, is_escaped: &[bool]) -> String {
+pub(crate) fn escaped(text: &str, is_escaped: &[bool]) -> String {
     let mut choices = is_escaped.iter().cycle();
     let mut written = String::new();
     let (mut in_string, mut after_backslash) = (false, false);
@@ -141,6 +142,16 @@ fn a_body_that_is_no_object_has_nothing() {
     ] {
         assert_eq!(peek(Api::Responses, body), RequestView::default(), "{body:?}");
     }
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let seen = peek(
+        Api::Responses,
+        "\u{feff} {\"model\":\"a\",\"input\":\"b\"}".as_bytes(),
+    );
+    assert_eq!((seen.is_json, seen.model.as_deref()), (true, Some("a")));
+    assert_eq!(seen.prompt.unwrap().text, "b");
 }
 
 #[test]

@@ -113,19 +113,24 @@ fn the_whole_list_of_openai() {
         ("HEAD", "/v1/responses/id/input_items"),
     ] {
         let found = route(Family::OpenAi, method, path).unwrap();
-        assert_eq!(found.access, RouteAccess::OwnCredentialOnly, "{path}");
+        assert_eq!(
+            (found.access, found.object_id),
+            (RouteAccess::ObjectOwner, Some("id")),
+            "{path}"
+        );
     }
 }
 
 #[test]
-fn the_central_key_serves_no_stored_objects() {
+fn the_central_key_serves_stored_objects_to_their_owners_only() {
     for line in routed(Family::OpenAi) {
         let (method, path) = line.split_once(' ').unwrap();
         let found = route(Family::OpenAi, method, path).unwrap();
         let is_stored = matches!(found.api, Api::ResponsesObject | Api::Conversations);
+        assert_eq!(found.access != RouteAccess::Any, is_stored, "{line}");
         assert_eq!(
-            found.access == RouteAccess::OwnCredentialOnly,
-            is_stored,
+            found.access == RouteAccess::ObjectOwner,
+            found.object_id.is_some(),
             "{line}"
         );
         assert!(

@@ -1,21 +1,41 @@
-//! Events: the decoder and the tracker agree on where an event may be added, and closing an event makes room for one.
+//! Events: where a stream is broken off, closing the event makes room for another one.
 
 use gateway_llm::error::{ErrorKind, close_event, error_event};
 use gateway_llm::route::Api;
-use gateway_llm::sse::{BoundaryTracker, SseDecoder};
+use gateway_llm::sse::{BoundaryTracker, SseField, SseLines, SsePart};
 use proptest::prelude::*;
 
 type Event = (String, String);
 
 fn decode(text: &[u8]) -> Vec<Event> {
+    let mut lines = SseLines::new();
     let mut events = Vec::new();
-    SseDecoder::new(10_000).feed(text, |event| {
-        assert!(!event.is_cut);
-        events.push((
-            String::from_utf8_lossy(event.name).into_owned(),
-            String::from_utf8_lossy(event.data).into_owned(),
-        ));
-    });
+    let (mut line, mut name, mut data) = (String::new(), String::new(), Vec::new());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (taken, part) = lines.next(rest);
+        rest = &rest[taken..];
+        match part {
+            SsePart::Event(piece) | SsePart::Data(piece) => {
+                line.push_str(std::str::from_utf8(piece).unwrap())
+            }
+            SsePart::LineEnd(SseField::Event) => name = std::mem::take(&mut line),
+            SsePart::LineEnd(SseField::Data) => data.push(std::mem::take(&mut line)),
+            SsePart::Blank => {
+                let named = std::mem::take(&mut name);
+                if !data.is_empty() {
+                    let shown = if named.is_empty() {
+                        "message".to_owned()
+                    } else {
+                        named
+                    };
+                    events.push((shown, data.join("\n")));
+                }
+                data.clear();
+            }
+            SsePart::Nothing | SsePart::Bom | SsePart::Other | SsePart::LineEnd(_) => {}
+        }
+    }
     events
 }
 
@@ -39,26 +59,6 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Asked after every single chunk, under limits that cut most lines too.
-    #[test]
-    fn decoder_and_tracker_agree(text in stream(), sizes in prop::collection::vec(1usize..9, 1..20), limit in 0usize..12) {
-        let mut decoder = SseDecoder::new(limit);
-        let mut tracker = BoundaryTracker::new();
-        let mut rest = &text[..];
-        for size in sizes.iter().cycle() {
-            let (chunk, after) = rest.split_at((*size).min(rest.len()));
-            rest = after;
-            decoder.feed(chunk, |_| {});
-            tracker.feed(chunk);
-            prop_assert_eq!(decoder.at_event_boundary(), tracker.at_event_boundary());
-            prop_assert_eq!(decoder.mid_line(), tracker.mid_line());
-            prop_assert!(!(tracker.mid_line() && tracker.at_event_boundary()));
-            if rest.is_empty() {
-                break;
-            }
-        }
-    }
-
     /// Wherever a stream is broken off, an error can be added that is read as it was meant, after all that was whole.
     #[test]
     fn an_error_can_be_added_anywhere(text in stream()) {
@@ -92,14 +92,12 @@ fn half_an_event_of_messages_is_ignored_by_its_clients() {
 
 #[test]
 fn a_mark_at_the_beginning_is_no_line() {
-    let mut decoder = SseDecoder::new(100);
-    assert!(decoder.at_event_boundary());
-    decoder.feed(b"\xef\xbb", |_| {});
-    assert!(decoder.mid_line());
-    decoder.feed(b"\xbf", |_| {});
-    assert!(decoder.at_event_boundary());
-    decoder.feed(b"data: a\n", |_| {});
-    assert!(!decoder.mid_line() && !decoder.at_event_boundary());
+    let event = |data: &str| ("message".to_owned(), data.to_owned());
+    assert_eq!(decode("\u{feff}data: a\n\n".as_bytes()), [event("a")]);
+    assert_eq!(decode("\u{feff}\u{feff}data: a\n\n".as_bytes()), []);
+    let mut lines = SseLines::new();
+    let parts = [0xef, 0xbb, 0xbf].map(|byte| lines.next(&[byte]) == (1, SsePart::Bom));
+    assert_eq!(parts, [false, false, true]);
 }
 
 #[test]

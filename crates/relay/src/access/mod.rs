@@ -158,7 +158,7 @@ impl Access {
     }
 
     /// Takes tokens' rights away: call it after the removal is committed. Returns when the tokens are refused
-    /// and everything in flight with them has been cut, at the latest a little over [`GOODBYE`] later.
+    /// and everything in flight with them has been cut, at the latest a little over twice [`GOODBYE`] later.
     pub async fn revoke_tokens(&self, tokens: &[TokenId]) {
         self.cache.revoke_tokens(tokens);
         cut(tokens
@@ -190,6 +190,10 @@ impl Access {
         uses.into_iter()
             .map(|(token, (user, at))| (token, user, at))
             .collect()
+    }
+
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// How many requests are in flight.
@@ -243,7 +247,8 @@ impl Access {
     }
 }
 
-/// Asks every entry to end, waits [`GOODBYE`] for those that do, and severs the rest.
+/// Asks every entry to end, waits [`GOODBYE`] for those that do, severs the rest, and waits for what the connections
+/// of severed streams had staged, again for [`GOODBYE`] at most.
 async fn cut(entries: Vec<Arc<Entry>>) {
     if entries.is_empty() {
         return;
@@ -256,6 +261,7 @@ async fn cut(entries: Vec<Arc<Entry>>) {
     for entry in &entries {
         entry.sever();
     }
+    join_all(entries.iter().map(|entry| entry.settled())).await;
 }
 
 // === impl StoredToken ===

@@ -3,20 +3,28 @@
 //! A request enters under its token's id *before* the token is verified, and is bound to the user once that is
 //! known; so whoever removes either finds it, at whatever step it is. Cutting has two steps: `Entry::begin`
 //! asks the request to end by itself (every frame checks the flag), `Entry::sever` takes its connections away.
-//! Neither waits for a peer.
+//! Neither waits for a peer. `Entry::settled` then waits for what a shared connection had staged already.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures_util::future::{BoxFuture, join_all};
 use gateway_core::{TokenId, UserId};
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Something that can be taken away from a request at any moment: a connection, or a stream within one.
-/// From the return of `sever` on, nothing more is handed to the kernel through it.
 pub trait Sever: Send + Sync {
+    /// Takes it away without waiting for anybody. Of a connection, nothing more is handed to the kernel from the
+    /// return on; of a stream, nothing more enters the buffers of the connection that it shares. Idempotent.
     fn sever(&self);
+
+    /// After `sever`: ready when nothing more of it can be handed to the kernel. Waits for no peer, so at most for
+    /// [`GOODBYE`](super::GOODBYE).
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// All that is in flight.
@@ -51,6 +59,8 @@ struct Connections {
     severed: bool,
     downstream: Option<Arc<dyn Sever>>,
     upstream: Option<Arc<dyn Sever>>,
+    /// Taken away already; a cut waits until they have settled.
+    taken: Vec<Arc<dyn Sever>>,
 }
 
 /// Which side of the request a connection is on.
@@ -164,8 +174,14 @@ impl Entry {
             .into_iter()
             .flatten()
         {
-            connection.sever();
+            connections.take_away(connection);
         }
+    }
+
+    /// Ready when nothing more of what was severed can be handed to the kernel.
+    pub(crate) async fn settled(&self) {
+        let taken = self.connections.lock().taken.clone();
+        join_all(taken.iter().map(|connection| connection.settled())).await;
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -187,7 +203,7 @@ impl Entry {
     pub(crate) fn attach(&self, side: Side, connection: Arc<dyn Sever>) {
         let mut connections = self.connections.lock();
         if connections.severed {
-            connection.sever();
+            connections.take_away(connection);
             return;
         }
         *connections.slot(side) = Some(connection);
@@ -204,6 +220,11 @@ impl Connections {
             Side::Downstream => &mut self.downstream,
             Side::Upstream => &mut self.upstream,
         }
+    }
+
+    fn take_away(&mut self, connection: Arc<dyn Sever>) {
+        connection.sever();
+        self.taken.push(connection);
     }
 }
 
@@ -233,13 +254,17 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        let mut connections = self.entry.connections.lock();
+        // It may serve somebody else's next request; a cut that still holds the entry must not find it.
+        connections.downstream = None;
+        // One that is still here has not been given all of the request, and nobody waits for the answer any more.
+        // What it has buffered must not go out when no revocation finds the request.
+        if let Some(upstream) = connections.upstream.take() {
+            connections.take_away(upstream);
+        }
+        drop(connections);
         let user_id = *self.entry.user_id.lock();
         self.registry.index.lock().remove(&self.entry, user_id);
-        // The connection may serve somebody else's next request; a cut that still holds the entry must not find it.
-        let mut connections = self.entry.connections.lock();
-        connections.downstream = None;
-        connections.upstream = None;
-        drop(connections);
         self.entry.ended.cancel();
     }
 }
@@ -304,6 +329,18 @@ mod tests {
         drop(registered);
         held_by_a_cut[0].sever();
         assert!(!line.0.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn the_connection_of_an_upload_that_is_given_up_is_severed() {
+        let registry = Arc::new(Registry::default());
+        let registered = registry.enter(token_id());
+        let line = Arc::new(Line(false.into()));
+        registered
+            .entry()
+            .attach(Side::Upstream, Arc::clone(&line) as Arc<dyn Sever>);
+        drop(registered);
+        assert!(line.0.load(Ordering::SeqCst));
     }
 
     #[test]

@@ -1,30 +1,35 @@
 //! HTTP/2 to clients, by the `h2` crate.
 //!
 //! One task drives the connection, one task each stream. A stream's sending half stands behind a lock, so that
-//! [`Stream::sever`] can reset it from anywhere: a reset throws away what was queued for the stream. Should the
-//! client have stopped reading the connection as a whole, a frame may stand half-written in the connection's own
-//! buffer; then the connection is taken away, since nothing less keeps that frame from the kernel.
+//! severing a [`Stream`] can reset it from anywhere: a reset throws away what was queued for the stream. A frame that the
+//! connection had staged by then is waited for, see [`super::turns`]; if it does not get out in time, because the
+//! client has stopped reading the connection as a whole, the connection is taken away, since nothing less keeps that
+//! frame from the kernel.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+mod stream;
+
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
-use super::io::Line;
+pub use stream::Stream;
+use stream::{Piece, Release};
+
+use super::turns::{Driver, Turns};
 use super::{Connection, Downstream, DownstreamKind, PeerAddr, Serve};
-use crate::access::registry::Sever;
 use crate::body::{BoxError, RequestBody, ResponseBody};
 
 const MAX_STREAMS: u32 = 256;
@@ -32,128 +37,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const SEND_BUFFER: usize = 64 * 1024;
 const HEADER_LIST: u32 = 64 * 1024;
-/// What is asked of the peer's window at a time.
-const CHUNK: usize = 32 * 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection without a stream is closed after this.
 const IDLE: Duration = Duration::from_mins(5);
-/// A stream whose client opens no window for this long is given up.
-const STALL: Duration = Duration::from_mins(5);
-
-/// The sending half of one stream.
-pub struct Stream {
-    line: Arc<Line>,
-    half: Mutex<Half>,
-    /// Cancelled when the stream is severed: wakes its task, wherever it waits.
-    severed: CancellationToken,
-}
-
-enum Half {
-    Head(SendResponse<Bytes>),
-    Body(SendStream<Bytes>),
-    Done,
-}
-
-// === impl Stream ===
-
-impl Stream {
-    pub(super) fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
-
-    /// Ready when the client has reset the stream or is gone.
-    async fn abandoned(&self) {
-        poll_fn(|cx| {
-            let polled = match &mut *self.half.lock() {
-                Half::Head(respond) => respond.poll_reset(cx),
-                Half::Body(send) => send.poll_reset(cx),
-                Half::Done => return Poll::Ready(()),
-            };
-            polled.map(|_| ())
-        })
-        .await;
-    }
-
-    fn send_head(&self, head: Response<()>, end: bool) -> Result<(), BoxError> {
-        let mut half = self.half.lock();
-        let Half::Head(respond) = &mut *half else {
-            return Err("the stream was reset".into());
-        };
-        let send = respond.send_response(head, end)?;
-        *half = if end { Half::Done } else { Half::Body(send) };
-        Ok(())
-    }
-
-    /// Hands on one frame, as fast as the client's window opens.
-    async fn send_data(&self, mut data: Bytes) -> Result<(), BoxError> {
-        while !data.is_empty() {
-            let granted =
-                tokio::time::timeout(STALL, poll_fn(|cx| self.poll_capacity(cx, data.len()))).await??;
-            let chunk = data.split_to(granted.min(data.len()));
-            self.with_body(|send| send.send_data(chunk, false))?;
-        }
-        Ok(())
-    }
-
-    fn poll_capacity(&self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, BoxError>> {
-        let mut half = self.half.lock();
-        let Half::Body(send) = &mut *half else {
-            return Poll::Ready(Err("the stream was reset".into()));
-        };
-        send.reserve_capacity(wanted.min(CHUNK));
-        match send.capacity() {
-            0 => {}
-            granted => return Poll::Ready(Ok(granted)),
-        }
-        match send.poll_capacity(cx) {
-            Poll::Ready(Some(Ok(0))) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(Some(granted)) => Poll::Ready(granted.map_err(Into::into)),
-            Poll::Ready(None) => Poll::Ready(Err("the stream is closed".into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn with_body<T>(
-        &self,
-        send: impl FnOnce(&mut SendStream<Bytes>) -> Result<T, h2::Error>,
-    ) -> Result<T, BoxError> {
-        match &mut *self.half.lock() {
-            Half::Body(stream) => Ok(send(stream)?),
-            Half::Head(_) | Half::Done => Err("the stream was reset".into()),
-        }
-    }
-
-    fn reset(&self, reason: Reason) {
-        let mut half = self.half.lock();
-        match &mut *half {
-            Half::Head(respond) => respond.send_reset(reason),
-            Half::Body(send) => send.send_reset(reason),
-            Half::Done => return,
-        }
-        *half = Half::Done;
-    }
-}
-
-impl Sever for Stream {
-    fn sever(&self) {
-        self.reset(Reason::CANCEL);
-        self.severed.cancel();
-        if self.line.is_blocked() {
-            self.line.sever();
-        }
-    }
-}
-
-impl std::fmt::Debug for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stream")
-            .field("line", &self.line)
-            .finish_non_exhaustive()
-    }
-}
 
 pub(super) async fn serve<S: Serve, I>(connection: Connection<S>, io: I) -> Result<(), BoxError>
 where
@@ -165,24 +51,23 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(HEADER_LIST)
-        .handshake::<_, Bytes>(io);
+        .handshake::<_, Piece>(io);
+    // Declared before the connection, so dropped after it.
+    let driver = Driver::new(Arc::new(Turns::new(Arc::clone(&connection.line))));
     let mut http2 = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await??;
     let mut draining = false;
     // Every stream's task holds a clone, so the count tells whether there is one.
     let streams = Arc::new(());
     loop {
         tokio::select! {
-            accepted = http2.accept() => match accepted {
+            accepted = next_request(&driver, &mut http2) => match accepted {
                 Some(accepted) => {
                     let (request, respond) = accepted?;
-                    let stream = Arc::new(Stream {
-                        line: Arc::clone(&connection.line),
-                        half: Mutex::new(Half::Head(respond)),
-                        severed: CancellationToken::new(),
-                    });
+                    let (out, pieces) = mpsc::channel(1);
+                    let stream = Arc::new(Stream::new(Arc::clone(driver.turns()), respond, out));
                     let (connection, live) = (connection.clone(), Arc::clone(&streams));
                     connection.tasks.clone().spawn(async move {
-                        run(connection, request, stream).await;
+                        run(connection, request, stream, pieces).await;
                         drop(live);
                     });
                 }
@@ -202,7 +87,25 @@ where
     }
 }
 
-async fn run<S: Serve>(connection: Connection<S>, request: Request<RecvStream>, stream: Arc<Stream>) {
+/// Drives the connection up to its next request.
+async fn next_request<I>(
+    driver: &Driver,
+    http2: &mut h2::server::Connection<I, Piece>,
+) -> Option<Result<(Request<RecvStream>, SendResponse<Piece>), h2::Error>>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut accept = pin!(http2.accept());
+    poll_fn(|cx| driver.turn(cx, |cx| accept.as_mut().poll(cx))).await
+}
+
+async fn run<S: Serve>(
+    connection: Connection<S>,
+    request: Request<RecvStream>,
+    stream: Arc<Stream>,
+    pieces: mpsc::Receiver<Infallible>,
+) {
+    let _release = Release(&stream);
     let is_head = request.method() == Method::HEAD;
     let mut request = request.map(|body| {
         RequestBody::new(Received {
@@ -226,12 +129,14 @@ async fn run<S: Serve>(connection: Connection<S>, request: Request<RecvStream>, 
     let outcome = tokio::select! {
         outcome = answered => outcome,
         () = stream.abandoned() => Err("the client reset the stream".into()),
-        () = stream.severed.cancelled() => Err("the stream was cut".into()),
+        () = stream.severed() => Err("the stream was cut".into()),
     };
     if let Err(error) = outcome {
         tracing::debug!(peer = %connection.peer, %error, "a client stream ended early");
         stream.reset(Reason::INTERNAL_ERROR);
     }
+    // Until then a revocation must find the request.
+    stream.drained(pieces).await;
 }
 
 async fn answer(stream: &Stream, response: Response<ResponseBody>, is_head: bool) -> Result<(), BoxError> {
@@ -257,16 +162,12 @@ async fn answer(stream: &Stream, response: Response<ResponseBody>, is_head: bool
             Ok(data) => stream.send_data(data).await?,
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    stream.with_body(|send| send.send_trailers(trailers))?;
-                    *stream.half.lock() = Half::Done;
-                    return Ok(());
+                    return stream.end(Some(trailers));
                 }
             }
         }
     }
-    stream.with_body(|send| send.send_data(Bytes::new(), true))?;
-    *stream.half.lock() = Half::Done;
-    Ok(())
+    stream.end(None)
 }
 
 /// HTTP/2 forbids what belongs to an HTTP/1 connection (RFC 9113, section 8.2.2).

@@ -30,10 +30,8 @@ pub struct Line {
     state: Mutex<State>,
     /// How often everything written so far was handed to the kernel.
     flushes: AtomicU64,
-    /// The last write found the kernel's buffer full.
-    blocked: AtomicBool,
     /// Kept until all that was written has been handed to the kernel.
-    lingering: Mutex<Vec<Linger>>,
+    lingering: Mutex<Lingering>,
     has_lingering: AtomicBool,
 }
 
@@ -41,8 +39,17 @@ pub struct Line {
 pub type Linger = Box<dyn Any + Send>;
 
 #[derive(Default)]
+struct Lingering {
+    kept: Vec<Linger>,
+    /// The connection is gone: nothing is kept any more.
+    is_gone: bool,
+}
+
+#[derive(Default)]
 struct State {
     severed: bool,
+    /// The last write found the kernel's buffer full.
+    blocked: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -67,21 +74,44 @@ impl Line {
     }
 
     /// Keeps `linger` until everything written so far has been handed to the kernel, or the connection is gone.
+    ///
+    /// To be called by the task that writes, before it flushes: a call after the last flush keeps `linger` until the
+    /// next one.
     pub fn linger(&self, linger: Linger) {
-        self.lingering.lock().push(linger);
+        let mut lingering = self.lingering.lock();
+        if lingering.is_gone {
+            // What is dropped may take locks of its own, this one among them.
+            drop(lingering);
+            drop(linger);
+            return;
+        }
+        lingering.kept.push(linger);
         self.has_lingering.store(true, Ordering::SeqCst);
     }
 
     fn release(&self) {
         if self.has_lingering.swap(false, Ordering::SeqCst) {
-            let released = std::mem::take(&mut *self.lingering.lock());
+            let released = std::mem::take(&mut self.lingering.lock().kept);
             drop(released);
         }
     }
 
-    /// Whether the peer has stopped reading.
+    fn release_for_good(&self) {
+        let mut lingering = self.lingering.lock();
+        lingering.is_gone = true;
+        let released = std::mem::take(&mut lingering.kept);
+        drop(lingering);
+        drop(released);
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.state.lock().blocked = blocked;
+    }
+
+    /// Whether bytes are left because the kernel took none of them at the last write.
     pub fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::SeqCst)
+        self.state.lock().blocked
     }
 }
 
@@ -149,15 +179,14 @@ impl LineIo {
             return Poll::Ready(Err(severed()));
         }
         let polled = write(Pin::new(&mut self.stream), cx);
+        state.blocked = polled.is_pending();
         if polled.is_ready() {
             drop(state);
-            self.line.blocked.store(false, Ordering::SeqCst);
             self.stall = None;
             return polled;
         }
         keep(&mut state.writer, cx);
         drop(state);
-        self.line.blocked.store(true, Ordering::SeqCst);
         let stall = self
             .stall
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
@@ -213,16 +242,19 @@ impl AsyncWrite for LineIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.is_severed() {
+        let this = &mut *self;
+        // Under the lock like a write: a cut answer must not end in good order.
+        let state = this.line.state.lock();
+        if state.severed {
             return Poll::Ready(Err(severed()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 
 impl Drop for LineIo {
     fn drop(&mut self) {
-        self.line.release();
+        self.line.release_for_good();
         if self.line.is_severed() {
             // Zero linger turns the close into a reset and throws away what the kernel has not sent yet.
             let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
@@ -288,5 +320,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Sniffed<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lingers_goes_with_the_flush_or_with_the_connection() {
+        let line = Line::default();
+        let kept = Arc::new(());
+        line.linger(Box::new(Arc::clone(&kept)));
+        line.release();
+        assert_eq!(Arc::strong_count(&kept), 1);
+        line.linger(Box::new(Arc::clone(&kept)));
+        assert_eq!(Arc::strong_count(&kept), 2);
+        line.release_for_good();
+        assert_eq!(Arc::strong_count(&kept), 1);
+        line.linger(Box::new(Arc::clone(&kept)));
+        assert_eq!(Arc::strong_count(&kept), 1, "kept by a connection that is gone");
     }
 }

@@ -7,6 +7,7 @@
 mod http1;
 mod http2;
 pub mod io;
+mod turns;
 
 use std::convert::Infallible;
 use std::io as std_io;
@@ -114,19 +115,28 @@ impl Downstream {
         }
     }
 
-    /// Keeps `linger` until the connection has handed everything written so far to the kernel.
+    /// Keeps `linger` until everything of the answer that was written has been handed to the kernel, or never will be.
+    /// To be called by whoever writes the answer: at the latest when its body is dropped.
     pub fn linger(&self, linger: Linger) {
         match &self.0 {
             DownstreamKind::Http1(line) => line.linger(linger),
-            DownstreamKind::Http2(stream) => stream.line().linger(linger),
+            DownstreamKind::Http2(stream) => stream.linger(linger),
         }
     }
 
-    /// Grows whenever everything that the connection had to write was handed to the kernel.
-    pub fn flushes(&self) -> u64 {
+    /// Marks the end of what has been written so far. What a body has returned is written when it is polled again.
+    pub fn mark(&self) -> u64 {
         match &self.0 {
-            DownstreamKind::Http1(line) => line.flushes(),
-            DownstreamKind::Http2(stream) => stream.line().flushes(),
+            DownstreamKind::Http1(line) => line.flushes() + 1,
+            DownstreamKind::Http2(stream) => stream.turns().ask(),
+        }
+    }
+
+    /// Whether everything written before the mark was set has been handed to the kernel.
+    pub fn is_flushed(&self, mark: u64) -> bool {
+        match &self.0 {
+            DownstreamKind::Http1(line) => line.flushes() >= mark,
+            DownstreamKind::Http2(stream) => stream.turns().is_over(mark),
         }
     }
 }

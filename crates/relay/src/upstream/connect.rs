@@ -55,6 +55,12 @@ pub(super) struct Dialer {
     direct: TcpDialer,
     to_proxy: HttpsConnector<TcpDialer>,
     to_plain_proxy: HttpsConnector<TcpDialer>,
+}
+
+/// Gives up a connection that is not ready in time, its TLS included.
+#[derive(Clone)]
+pub(super) struct InTime {
+    connector: HttpsConnector<Dialer>,
     timeout: Duration,
 }
 
@@ -135,7 +141,7 @@ impl std::fmt::Debug for ProxySettings {
 // === impl Dialer ===
 
 impl Dialer {
-    pub(super) fn new(proxies: Arc<Matcher>, tls: &rustls::ClientConfig, timeout: Duration) -> Self {
+    pub(super) fn new(proxies: Arc<Matcher>, tls: &rustls::ClientConfig) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         let direct = TcpDialer {
@@ -156,7 +162,6 @@ impl Dialer {
             direct,
             to_proxy,
             to_plain_proxy,
-            timeout,
         }
     }
 
@@ -185,9 +190,31 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let (dialer, timeout) = (self.clone(), self.timeout);
+        Box::pin(self.clone().dial(target))
+    }
+}
+
+// === impl InTime ===
+
+impl InTime {
+    pub(super) fn new(connector: HttpsConnector<Dialer>, timeout: Duration) -> Self {
+        Self { connector, timeout }
+    }
+}
+
+impl Service<Uri> for InTime {
+    type Response = MaybeHttpsStream<MaybeHttpsStream<Tcp>>;
+    type Error = BoxError;
+    type Future = Dialling<Self::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let (connecting, timeout) = (self.connector.call(target), self.timeout);
         Box::pin(async move {
-            tokio::time::timeout(timeout, dialer.dial(target))
+            tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(format!("no connection within {timeout:?}").into()))
         })

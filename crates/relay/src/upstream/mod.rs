@@ -6,22 +6,25 @@
 mod body;
 mod connect;
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub(crate) use body::UpstreamBody;
 pub use connect::ProxySettings;
-use connect::{Dialer, Dialled};
+use connect::{Dialer, Dialled, InTime};
 
-use crate::access::{InFlight, Side};
+use crate::access::InFlight;
+use crate::listen::io::Line;
 
 /// An idle connection is dropped before the usual minute after which servers and middleboxes drop theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
@@ -51,7 +54,7 @@ pub enum ClientError {
 
 #[derive(Clone)]
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<Dialer>, UpstreamBody>,
+    client: Client<InTime, UpstreamBody>,
     proxies: Arc<Matcher>,
 }
 
@@ -66,7 +69,7 @@ impl Upstream {
     ) -> Result<Self, ClientError> {
         let proxies = Arc::new(proxies.matcher());
         let tls = connect::tls(roots)?;
-        let dialer = Dialer::new(Arc::clone(&proxies), &tls, connect_timeout);
+        let dialer = Dialer::new(Arc::clone(&proxies), &tls);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -84,11 +87,11 @@ impl Upstream {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_send_buf_size(BUFFER)
-            .build(connector);
+            .build(InTime::new(connector, connect_timeout));
         Ok(Self { client, proxies })
     }
 
-    /// Sends a request and waits for the head of the answer. While the request is being uploaded over HTTP/1 its
+    /// Sends a request and waits for the head of the answer. Until all of the request is with the kernel, its HTTP/1
     /// connection is in the registry's hands; an HTTP/2 connection is shared, so there the body stops by itself.
     /// Dropping the future ends the exchange.
     pub(crate) async fn send(
@@ -101,27 +104,19 @@ impl Upstream {
                 .headers_mut()
                 .insert(http::header::PROXY_AUTHORIZATION, authorization);
         }
-        let mut captured = capture_connection(&mut request);
-        let answer = self.client.request(request);
-        tokio::pin!(answer);
-        let mut is_attached = false;
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                connected = captured.wait_for_connection_metadata(), if !is_attached => {
-                    is_attached = true;
-                    let mut extensions = http::Extensions::new();
-                    if let Some(connected) = connected.as_ref().filter(|connected| !connected.is_negotiated_h2()) {
-                        connected.get_extras(&mut extensions);
-                    }
-                    if let Some(Dialled(line)) = extensions.remove() {
-                        in_flight.attach(Side::Upstream, line);
-                    }
-                }
-                outcome = &mut answer => break outcome,
+        let upload = request.body().upload();
+        let connected = capture_connection(&mut request);
+        let mut answer = pin!(self.client.request(request));
+        let outcome = poll_fn(|cx| {
+            let polled = answer.as_mut().poll(cx);
+            // In the step that sends, so that no revocation comes in between. Several times, since the request is
+            // sent again where a dying connection did not take it.
+            if let Some(line) = http1_line(&connected) {
+                upload.goes_over(line, in_flight);
             }
-        };
-        in_flight.detach(Side::Upstream);
+            polled
+        })
+        .await;
         outcome.map_err(|error| {
             if error.is_connect() {
                 UpstreamError::Connect(error)
@@ -139,6 +134,17 @@ impl Upstream {
         }
         connect::intercept(&self.proxies, uri)?.basic_auth().cloned()
     }
+}
+
+/// The connection that a request went out on, if it carries one request at a time.
+fn http1_line(connected: &CaptureConnection) -> Option<Arc<Line>> {
+    let metadata = connected.connection_metadata();
+    let connected = metadata
+        .as_ref()
+        .filter(|connected| !connected.is_negotiated_h2())?;
+    let mut extensions = http::Extensions::new();
+    connected.get_extras(&mut extensions);
+    extensions.remove().map(|Dialled(line)| line)
 }
 
 impl std::fmt::Debug for Upstream {

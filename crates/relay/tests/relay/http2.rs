@@ -144,3 +144,65 @@ async fn a_client_that_resets_ends_the_exchange() {
     drop(body);
     sending.abandoned().await;
 }
+
+/// Without another frame on the connection, that is.
+#[tokio::test]
+async fn a_finished_answer_leaves_the_registry() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    let client = connect(&world).await;
+    let response = post(&client, token.expose()).await;
+    let sending = world.exchange().await.stream();
+    sending.send("data: x\n\n").await;
+    sending.finish().await;
+    let (_, end) = read(response.await.unwrap().into_body()).await;
+    end.unwrap();
+    patiently("the end of the request", async {
+        while world.access.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(client);
+}
+
+/// The client has opened every window and stopped reading, so frames stand half-written; the cut does not wait for it.
+#[tokio::test]
+async fn a_connection_that_is_not_read_is_taken_away() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(1 << 30)
+        .initial_connection_window_size(1 << 30)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .unwrap();
+    let mut connection = std::pin::pin!(connection);
+    let response = tokio::select! {
+        _ = &mut connection => panic!("the connection ended"),
+        response = post(&client, token.expose()) => response,
+    };
+    let exchange = tokio::select! {
+        _ = &mut connection => panic!("the connection ended"),
+        exchange = world.exchange() => exchange,
+    };
+    let sending = exchange.stream();
+    let chunk = Bytes::from(vec![b'x'; 1 << 20]);
+    while tokio::time::timeout(std::time::Duration::from_millis(200), sending.send(chunk.clone()))
+        .await
+        .is_ok()
+    {}
+    world.accounts.remove_token(token.id());
+    let started = std::time::Instant::now();
+    world.access.revoke_tokens(&[token.id()]).await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(5));
+    sending.abandoned().await;
+    let ended = async {
+        let (_, end) = read(response.await?.into_body()).await;
+        end
+    };
+    let (ended, _) = tokio::join!(ended, connection);
+    assert!(ended.is_err(), "a cut answer looks complete");
+    assert_eq!(world.access.in_flight(), 0);
+}

@@ -196,3 +196,64 @@ async fn a_client_that_leaves_ends_the_exchange() {
     let sending = exchange.stream();
     sending.abandoned().await;
 }
+
+const MESSAGES: &str = "/api/v2/aibridge/anthropic/v1/messages";
+const BODY: &[u8] = br#"{"model":"m","stream":true,"messages":[]}"#;
+
+/// The second request was sent before the first was answered, and goes down with the connection.
+#[tokio::test]
+async fn what_is_pipelined_behind_a_cut_is_never_sent() {
+    let mut world = World::start().await;
+    let (_, alices) = world.token();
+    let (_, bobs) = world.token();
+    let mut client = world.connect().await;
+    for token in [&alices, &bobs] {
+        client
+            .send("POST", MESSAGES, &[("x-api-key", token.expose())], BODY)
+            .await;
+    }
+    let sending = world.exchange().await.stream();
+    sending.send("event: ping\ndata: {}\n\n").await;
+    client.read_until(b"event: ping").await;
+    world.accounts.remove_token(alices.id());
+    world.access.revoke_tokens(&[alices.id()]).await;
+    assert_ne!(client.answer().await.end, End::Complete);
+    assert_eq!(world.access.in_flight(), 0);
+    world.assert_nothing_sent();
+}
+
+/// Whoever used the connection before has no hold on it.
+#[tokio::test]
+async fn a_cut_leaves_the_next_request_on_the_connection_alone() {
+    for is_pipelined in [false, true] {
+        let mut world = World::start().await;
+        let (_, alices) = world.token();
+        let (_, bobs) = world.token();
+        let mut client = world.connect().await;
+        let (alice, bob) = ([("x-api-key", alices.expose())], [("x-api-key", bobs.expose())]);
+        client.send("POST", MESSAGES, &alice, BODY).await;
+        if is_pipelined {
+            client.send("POST", MESSAGES, &bob, BODY).await;
+        }
+        let sending = world.exchange().await.stream();
+        sending.send("data: a\n\n").await;
+        sending.finish().await;
+        assert_eq!(client.answer().await.text(), "data: a\n\n");
+        client.buffer.clear();
+        if !is_pipelined {
+            client.send("POST", MESSAGES, &bob, BODY).await;
+        }
+        let sending = world.exchange().await.stream();
+        sending.send("data: b\n\n").await;
+        client.read_until(b"data: b").await;
+        assert_eq!(world.access.in_flight(), 1);
+        world.accounts.remove_token(alices.id());
+        world.access.revoke_tokens(&[alices.id()]).await;
+        sending.finish().await;
+        let answer = client.answer().await;
+        assert_eq!(
+            (answer.end, answer.text().as_str()),
+            (End::Complete, "data: b\n\n")
+        );
+    }
+}

@@ -16,7 +16,8 @@ use gateway_core::{
 use gateway_relay::access::checkpoint::{CheckpointHook, Checkpoints, Step};
 use gateway_relay::access::{Access, AccessOptions, SourceError, StoredToken, TokenSource};
 use gateway_relay::listen::{Ending, Endpoint, serve};
-use gateway_relay::{ProviderConfig, Relay, RelayOptions};
+use gateway_relay::recorder::{RecordSink, Recorder, RecorderTimes};
+use gateway_relay::{ProviderConfig, RecordingOptions, Relay, RelayOptions};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -26,7 +27,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::records::Records;
 
 pub(crate) const PROVIDER_KEY: &str = "sk-organisation-key";
 
@@ -260,6 +264,8 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) gate: Arc<Gate>,
     pub(crate) address: SocketAddr,
+    pub(crate) records: Arc<Records>,
+    pub(crate) recorder: Recorder,
     exchanges: mpsc::UnboundedReceiver<Exchange>,
 }
 
@@ -267,7 +273,16 @@ pub(crate) struct WorldOptions {
     pub(crate) allow_byok: bool,
     pub(crate) idle_timeout: Duration,
     pub(crate) token_in_body: gateway_relay::TokenInBody,
+    pub(crate) recording: RecordingOptions,
+    /// A provider of the test's own, in place of the one that is told how to answer.
+    pub(crate) provider: Option<SocketAddr>,
 }
+
+/// Short where tests wait for them to run out, and long enough for a busy machine.
+const TIMES: RecorderTimes = RecorderTimes {
+    patience: Duration::from_millis(500),
+    hold_back: Duration::from_secs(1),
+};
 
 impl Default for WorldOptions {
     fn default() -> Self {
@@ -275,6 +290,8 @@ impl Default for WorldOptions {
             allow_byok: true,
             idle_timeout: Duration::from_mins(10),
             token_in_body: gateway_relay::TokenInBody::Allow,
+            recording: RecordingOptions::default(),
+            provider: None,
         }
     }
 }
@@ -287,7 +304,8 @@ impl World {
     pub(crate) async fn with(options: WorldOptions) -> Self {
         let tasks = TaskTracker::new();
         let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", provider.local_addr().unwrap());
+        let base = options.provider.unwrap_or_else(|| provider.local_addr().unwrap());
+        let base = format!("http://{base}");
         let (send, exchanges) = mpsc::unbounded_channel();
         tasks.spawn(provide(provider, send, tasks.clone()));
 
@@ -308,7 +326,11 @@ impl World {
             kind,
             base_url: format!("{base}{path}").parse().unwrap(),
             key: key.map(Secret::new),
+            inject_usage: kind == ProviderKind::OpenAi,
         };
+        let records = Records::new();
+        let (recorder, writer) = Recorder::new(Arc::clone(&records) as Arc<dyn RecordSink>, TIMES);
+        tasks.spawn(writer.run(CancellationToken::new()));
         let relay = Relay::new(
             RelayOptions {
                 providers: vec![
@@ -319,10 +341,12 @@ impl World {
                 allow_byok: options.allow_byok,
                 idle_timeout: options.idle_timeout,
                 token_in_body: options.token_in_body,
+                recording: options.recording,
                 checkpoints,
                 ..RelayOptions::default()
             },
             Arc::clone(&access),
+            recorder.clone(),
             tasks.clone(),
         );
         let relay = Arc::new(relay.unwrap());
@@ -348,6 +372,8 @@ impl World {
             clock,
             gate,
             address,
+            records,
+            recorder,
             exchanges,
         }
     }

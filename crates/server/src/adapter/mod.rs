@@ -1,5 +1,8 @@
 //! What the data plane needs, on top of the store.
 
+pub(crate) mod record_log;
+pub(crate) mod records;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gateway_core::TokenId;

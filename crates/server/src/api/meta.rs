@@ -20,6 +20,19 @@ pub(super) async fn health() -> &'static str {
     "OK"
 }
 
+/// Whether requests could be served now: 503 says that this server should be left alone for a while, and why.
+#[utoipa::path(get, path = "/readyz", tag = "general", responses(
+    (status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorReply)))]
+pub(super) async fn ready(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
+    match state.readiness.obstacle() {
+        None => Ok("OK"),
+        Some(obstacle) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorReply::new(obstacle),
+        )),
+    }
+}
+
 /// A greeting, by which clients see what they talk to.
 #[utoipa::path(get, path = "/api/v2/", tag = "general", responses((status = 200, body = Greeting)))]
 pub(super) async fn greeting() -> Json<Greeting> {

@@ -25,6 +25,7 @@ use utoipa::OpenApi as _;
 pub(crate) use error::ApiError;
 
 use crate::config::TrustedProxies;
+use crate::readiness::Readiness;
 use crate::service::Services;
 use crate::service::error::ServiceError;
 
@@ -42,6 +43,7 @@ pub(crate) struct ApiState {
     pub(crate) access_url: String,
     /// Whose word on the client's address counts.
     pub(crate) trusted_proxies: std::sync::Arc<TrustedProxies>,
+    pub(crate) readiness: Readiness,
 }
 
 /// All layers stand here, the outermost last: the headers that every answer gets, then the time limit, since it must
@@ -79,6 +81,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     Router::new()
         .route("/", get(meta::root))
         .route("/healthz", get(meta::health))
+        .route("/readyz", get(meta::ready))
         .route("/api/v2/", get(meta::greeting))
         .nest("/api/v2", v2)
         .fallback(meta::not_found)

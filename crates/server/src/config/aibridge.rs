@@ -1,9 +1,10 @@
 //! The AI gateway: whether it runs, whose credentials it takes, and which providers there are.
 
-use gateway_core::ProviderKind;
-use gateway_relay::{ProviderConfig, ProxySettings, TokenInBody};
+use gateway_core::{Lifetime, ProviderKind};
+use gateway_relay::{ProviderConfig, ProxySettings, RecordingOptions, TokenInBody};
 use url::Url;
 
+use super::accounts::retention;
 use super::environment::Environment;
 use super::error::Read;
 use super::names;
@@ -27,6 +28,27 @@ const TOKEN_IN_BODY: ServerOption = ServerOption::text(
     "What to do with a request whose body holds a gateway token: allow it, refuse it, or revoke the token too",
 )
 .default("allow");
+const RETENTION: ServerOption = ServerOption::text(
+    names::AIBRIDGE_RETENTION,
+    "DURATION",
+    "How long the records of requests are kept; 0 for ever",
+)
+.default("60d");
+const DISABLE_CONTENT_RECORDING: ServerOption = ServerOption::switch(
+    names::AIBRIDGE_DISABLE_CONTENT_RECORDING,
+    "false",
+    "Record who used which model and tools and how much, but no prompts, arguments of tools or reasoning",
+);
+const RECORD_BEFORE_SEND: ServerOption = ServerOption::switch(
+    names::AIBRIDGE_RECORD_BEFORE_SEND,
+    "false",
+    "Send a request only when its record is in the database, and not while it is being written",
+);
+const STRUCTURED_LOGGING: ServerOption = ServerOption::switch(
+    names::AIBRIDGE_STRUCTURED_LOGGING,
+    "false",
+    "Write records as lines of JSON too, prompts included: to the file of --log-json, else to standard output",
+);
 const ANTHROPIC_KEY: ServerOption = ServerOption::secret(
     names::AIBRIDGE_ANTHROPIC_KEY,
     names::AIBRIDGE_ANTHROPIC_KEY_FILE,
@@ -58,6 +80,10 @@ pub(super) const SECTION: Section = Section {
         &ENABLED,
         &ALLOW_BYOK,
         &TOKEN_IN_BODY,
+        &RETENTION,
+        &DISABLE_CONTENT_RECORDING,
+        &RECORD_BEFORE_SEND,
+        &STRUCTURED_LOGGING,
         &ANTHROPIC_KEY,
         &ANTHROPIC_BASE_URL,
         &OPENAI_KEY,
@@ -84,6 +110,10 @@ pub struct AibridgeConfig {
     pub enabled: bool,
     pub allow_byok: bool,
     pub token_in_body: TokenInBody,
+    /// How long records are kept; none: for ever.
+    pub retention: Option<Lifetime>,
+    pub recording: RecordingOptions,
+    pub structured_logging: bool,
     /// No two of one name.
     pub providers: Vec<ProviderConfig>,
     /// Proxies on the way to providers.
@@ -102,12 +132,22 @@ impl AibridgeConfig {
             "revoke" => Ok(TokenInBody::Revoke),
             _ => Err("write allow, refuse or revoke"),
         });
+        let retention = reader.value(&RETENTION, retention);
+        let without_content = reader.switch(&DISABLE_CONTENT_RECORDING);
+        let before_send = reader.switch(&RECORD_BEFORE_SEND);
+        let structured_logging = reader.switch(&STRUCTURED_LOGGING);
         let providers = providers::read(reader, &BUILT_IN);
         let proxies = read_proxies(reader);
         Ok(Self {
             enabled: enabled?,
             allow_byok: allow_byok?,
             token_in_body: token_in_body?,
+            retention: retention?,
+            recording: RecordingOptions {
+                content: !without_content?,
+                before_send: before_send?,
+            },
+            structured_logging: structured_logging?,
             providers: providers?,
             proxies: proxies?,
         })

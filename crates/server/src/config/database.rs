@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gateway_core::Secret;
-use gateway_store::{DEFAULT_FILE_NAME, InvalidTarget, StoreOptions, Target};
+use gateway_store::{DEFAULT_FILE_NAME, InvalidTarget, StoreOptions, Synchronous, Target};
 
 use super::error::Read;
 use super::names;
@@ -29,9 +29,22 @@ const POSTGRES_CONN_MAX_OPEN: ServerOption = ServerOption::text(
 )
 .default("10");
 
+const SQLITE_SYNCHRONOUS: ServerOption = ServerOption::text(
+    names::SQLITE_SYNCHRONOUS,
+    "LEVEL",
+    "What records in SQLite are safe against: normal for the death of the process, full for loss of power too. \
+     Accounts and tokens are always safe against both",
+)
+.default("normal");
+
 pub(super) const SECTION: Section = Section {
     heading: "Database",
-    options: &[&POSTGRES_URL, &DATABASE_URL, &POSTGRES_CONN_MAX_OPEN],
+    options: &[
+        &POSTGRES_URL,
+        &DATABASE_URL,
+        &POSTGRES_CONN_MAX_OPEN,
+        &SQLITE_SYNCHRONOUS,
+    ],
 };
 
 /// Which database, and how much of it.
@@ -39,6 +52,7 @@ pub(super) const SECTION: Section = Section {
 pub struct DatabaseConfig {
     pub target: Target,
     pub max_connections: u32,
+    pub record_synchronous: Synchronous,
 }
 
 // === impl DatabaseConfig ===
@@ -59,6 +73,11 @@ impl DatabaseConfig {
             Ok(count @ 1..=1000) => Ok(count),
             _ => Err("write a number from 1 to 1000"),
         });
+        let record_synchronous = reader.value(&SQLITE_SYNCHRONOUS, |text| match text {
+            "normal" => Ok(Synchronous::Normal),
+            "full" => Ok(Synchronous::Full),
+            _ => Err("write normal or full"),
+        });
         let target = match (postgres?, any?) {
             (Some((one, _)), Some((other, _))) if !is_same(&one, &other) => {
                 return Err(reader.fault(
@@ -74,14 +93,16 @@ impl DatabaseConfig {
         Ok(Self {
             target,
             max_connections: max_connections?,
+            record_synchronous: record_synchronous?,
         })
     }
 
     /// For opening the store.
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
-            target: self.target.clone(),
             max_connections: self.max_connections,
+            record_synchronous: self.record_synchronous,
+            ..StoreOptions::new(self.target.clone())
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) const DATABASE_URL: Name = name("database-url", "CODER_DATABASE_URL")
 pub(super) const DATABASE_URL_FILE: Name = name("database-url-file", "CODER_DATABASE_URL_FILE");
 pub(super) const POSTGRES_CONN_MAX_OPEN: Name = name("postgres-conn-max-open", "CODER_PG_CONN_MAX_OPEN");
 
+pub(super) const SQLITE_SYNCHRONOUS: Name = name("sqlite-synchronous", "CODER_SQLITE_SYNCHRONOUS");
+
 // === Accounts ===
 
 pub(super) const SESSION_DURATION: Name = name("session-duration", "CODER_SESSION_DURATION");
@@ -63,6 +65,15 @@ pub(super) const AIBRIDGE_ENABLED: Name = name("aibridge-enabled", "CODER_AIBRID
 pub(super) const AIBRIDGE_ALLOW_BYOK: Name = name("aibridge-allow-byok", "CODER_AIBRIDGE_ALLOW_BYOK");
 pub(super) const AIBRIDGE_TOKEN_IN_BODY: Name =
     name("aibridge-token-in-body", "CODER_AIBRIDGE_TOKEN_IN_BODY");
+pub(super) const AIBRIDGE_RETENTION: Name = name("aibridge-retention", "CODER_AIBRIDGE_RETENTION");
+pub(super) const AIBRIDGE_DISABLE_CONTENT_RECORDING: Name = name(
+    "aibridge-disable-content-recording",
+    "CODER_AIBRIDGE_DISABLE_CONTENT_RECORDING",
+);
+pub(super) const AIBRIDGE_RECORD_BEFORE_SEND: Name =
+    name("aibridge-record-before-send", "CODER_AIBRIDGE_RECORD_BEFORE_SEND");
+pub(super) const AIBRIDGE_STRUCTURED_LOGGING: Name =
+    name("aibridge-structured-logging", "CODER_AIBRIDGE_STRUCTURED_LOGGING");
 pub(super) const AIBRIDGE_ANTHROPIC_KEY: Name =
     name("aibridge-anthropic-key", "CODER_AIBRIDGE_ANTHROPIC_KEY");
 pub(super) const AIBRIDGE_ANTHROPIC_KEY_FILE: Name =
@@ -94,12 +105,14 @@ pub(super) const PROVIDER_NAME: &str = "NAME";
 pub(super) const PROVIDER_KEY: &str = "KEY";
 pub(super) const PROVIDER_KEY_FILE: &str = "KEY_FILE";
 pub(super) const PROVIDER_BASE_URL: &str = "BASE_URL";
-pub(super) const PROVIDER_FIELDS: [&str; 5] = [
+pub(super) const PROVIDER_INJECT_USAGE: &str = "INJECT_USAGE";
+pub(super) const PROVIDER_FIELDS: [&str; 6] = [
     PROVIDER_TYPE,
     PROVIDER_NAME,
     PROVIDER_KEY,
     PROVIDER_KEY_FILE,
     PROVIDER_BASE_URL,
+    PROVIDER_INJECT_USAGE,
 ];
 
 /// The variables that name the proxies towards providers, in the order in which they are looked at.

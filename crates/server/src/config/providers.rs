@@ -11,8 +11,8 @@ use url::Url;
 use super::environment::Environment;
 use super::error::{Faulty, Read, quoted};
 use super::names::{
-    PROVIDER, PROVIDER_BASE_URL, PROVIDER_FIELDS, PROVIDER_KEY, PROVIDER_KEY_FILE, PROVIDER_NAME,
-    PROVIDER_TYPE, VARIABLE_PREFIXES,
+    PROVIDER, PROVIDER_BASE_URL, PROVIDER_FIELDS, PROVIDER_INJECT_USAGE, PROVIDER_KEY, PROVIDER_KEY_FILE,
+    PROVIDER_NAME, PROVIDER_TYPE, VARIABLE_PREFIXES,
 };
 use super::option::ServerOption;
 use super::reader::{Reader, read_secret_file};
@@ -99,7 +99,9 @@ pub(super) fn plain_variables(environment: &Environment) -> impl Iterator<Item =
             .to_str()
             .filter(|value| !value.is_empty())?;
         Some(match field {
-            PROVIDER_TYPE | PROVIDER_NAME | PROVIDER_BASE_URL => (variable(index, field), Some(value)),
+            PROVIDER_TYPE | PROVIDER_NAME | PROVIDER_BASE_URL | PROVIDER_INJECT_USAGE => {
+                (variable(index, field), Some(value))
+            }
             // Wherever it comes from, it is the key that is set.
             PROVIDER_KEY_FILE => (variable(index, PROVIDER_KEY), None),
             _ => (variable(index, field), None),
@@ -157,6 +159,7 @@ fn read_built_in(reader: &mut Reader<'_>, built_in: &BuiltIn) -> Read<(ProviderC
         kind: built_in.kind,
         base_url,
         key,
+        inject_usage: injects_usage(built_in.kind),
     };
     Ok((provider, is_configured))
 }
@@ -222,12 +225,27 @@ fn read_instance(reader: &mut Reader<'_>, index: u32) -> Read<ProviderConfig> {
         Ok(None) => kind.and_then(|kind| default_base_url(reader, index, kind)),
         Err(faulty) => Err(faulty),
     };
+    let inject_usage = match field(reader, index, PROVIDER_INJECT_USAGE) {
+        Ok(Some(given)) => parsed(reader, &given, |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("write true or false"),
+        }),
+        Ok(None) => kind.map(injects_usage),
+        Err(faulty) => Err(faulty),
+    };
     Ok(ProviderConfig {
         name: name?,
         kind: kind?,
         base_url: base_url?,
         key: key?,
+        inject_usage: inject_usage?,
     })
+}
+
+/// Compatible providers are known to refuse what they do not know.
+fn injects_usage(kind: ProviderKind) -> bool {
+    kind == ProviderKind::OpenAi
 }
 
 fn default_base_url(reader: &mut Reader<'_>, index: u32, kind: ProviderKind) -> Read<Url> {

@@ -3,6 +3,8 @@
 //!
 //! All end when the shutdown begins to drain; the last uses are written down once more before the store is closed.
 
+pub(crate) mod records;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

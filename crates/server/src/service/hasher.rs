@@ -1,6 +1,7 @@
 //! Hashing passwords off the async threads, a few at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gateway_core::{Secret, password};
 use tokio::sync::Semaphore;
@@ -15,6 +16,7 @@ const WAITING: usize = 16;
 pub struct Hasher {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    computed: Arc<AtomicU64>,
 }
 
 // === impl Hasher ===
@@ -26,7 +28,13 @@ impl Hasher {
         Self {
             running: Arc::new(Semaphore::new(at_once)),
             admitted: Arc::new(Semaphore::new(at_once * WAITING)),
+            computed: Arc::default(),
         }
+    }
+
+    /// How many hashes were computed, for new passwords and to compare given ones.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
     }
 
     /// Hashes a new password, unless it is too weak for somebody with these names.
@@ -35,10 +43,14 @@ impl Hasher {
         password: Secret,
         names: Vec<String>,
     ) -> Result<Result<String, password::WeakPassword>, ServiceError> {
+        let computed = Arc::clone(&self.computed);
         self.run(move || {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             match password::check_strength(&password, &names) {
-                Ok(()) => password::hash(&password).map(Ok),
+                Ok(()) => {
+                    computed.fetch_add(1, Ordering::Relaxed);
+                    password::hash(&password).map(Ok)
+                }
                 Err(weak) => Ok(Err(weak)),
             }
         })
@@ -47,8 +59,12 @@ impl Hasher {
 
     /// Without a stored hash the same work is done, and the answer is no.
     pub async fn verify(&self, password: Secret, stored: Option<String>) -> Result<bool, ServiceError> {
-        self.run(move || password::verify(&password, stored.as_deref()))
-            .await
+        let computed = Arc::clone(&self.computed);
+        self.run(move || {
+            computed.fetch_add(1, Ordering::Relaxed);
+            password::verify(&password, stored.as_deref())
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(

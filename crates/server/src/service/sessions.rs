@@ -241,3 +241,109 @@ pub(crate) fn check_names(username: &str, email: Option<&str>, name: &str) -> Re
     }
     user::check_full_name(name).map_err(|fault| ServiceError::field("name", fault))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gateway_core::{Lifetime, SystemClock};
+    use gateway_relay::access::{Access, AccessOptions};
+    use gateway_store::{Purpose, Store, StoreOptions, Target};
+    use tempfile::TempDir;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::adapter::StoreTokens;
+    use crate::service::Lifetimes;
+    use crate::service::hasher::Hasher;
+    use crate::service::removals::Removals;
+    use crate::service::setup::Setup;
+
+    const PASSWORD: &str = "correct horse battery staple";
+
+    async fn services() -> (Services, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("coder.db");
+        let options = StoreOptions::new(Target::Sqlite { path });
+        let store = Store::open(options, Purpose::Server).await.unwrap();
+        let (day, clock) = (Lifetime::from_days(1).unwrap(), Arc::new(SystemClock));
+        let access = Access::new(
+            Arc::new(StoreTokens(store.clone())),
+            clock.clone(),
+            AccessOptions::default(),
+        );
+        let services = Services {
+            store,
+            access,
+            clock,
+            lifetimes: Lifetimes {
+                session: day,
+                default_token: day,
+                max_token: day,
+                max_admin_token: day,
+            },
+            hasher: Hasher::new(1),
+            attempts: Arc::default(),
+            failures: Arc::default(),
+            setup: Arc::new(Setup::new(None)),
+            removals: Removals::default(),
+            tasks: TaskTracker::new(),
+        };
+        (services, directory)
+    }
+
+    async fn add(services: &Services, name: &str, email: Option<&str>, password: Option<&str>) {
+        let new = NewUser {
+            id: UserId::generate(),
+            username: name.to_owned(),
+            email: email.map(str::to_owned),
+            name: String::new(),
+            roles: Roles::default(),
+            is_service_account: email.is_none(),
+            password_hash: password.map(|password| password::hash(&Secret::new(password)).unwrap()),
+        };
+        let now = services.clock.now();
+        services
+            .store
+            .users()
+            .create(&Author::System, new, now)
+            .await
+            .unwrap();
+    }
+
+    /// Whatever is wrong takes the one hash that the right password takes, so that the time tells nothing.
+    #[tokio::test]
+    async fn every_sign_in_computes_one_hash() {
+        let (services, _directory) = services().await;
+        add(&services, "alice", Some("alice@example.com"), Some(PASSWORD)).await;
+        add(&services, "carol", Some("carol@example.com"), None).await;
+        add(&services, "bot", None, None).await;
+        let too_long = "x".repeat(1_000_000);
+        let cases = [
+            ("alice@example.com", PASSWORD, true),
+            ("alice@example.com", "a wrong password", false),
+            ("alice@example.com", "short", false),
+            ("alice@example.com", too_long.as_str(), false),
+            ("carol@example.com", PASSWORD, false),
+            ("nobody@example.com", PASSWORD, false),
+            ("bot", PASSWORD, false),
+            ("not an address", PASSWORD, false),
+            ("", "", false),
+        ];
+        for (email, given, is_right) in cases {
+            let before = services.hasher.computed();
+            let outcome = services
+                .login(email, Secret::new(given), &Source::default())
+                .await;
+            let case = format!("{email}, {} bytes", given.len());
+            assert_eq!(outcome.is_ok(), is_right, "{case}");
+            if let Err(error) = outcome {
+                assert!(
+                    matches!(error, ServiceError::Unauthenticated(_)),
+                    "{case}: {error}"
+                );
+            }
+            assert_eq!(services.hasher.computed() - before, 1, "{case}");
+        }
+    }
+}

@@ -317,8 +317,9 @@ async fn old_entries_go_if_so_configured() {
     store.audit().note(&old.collect::<Vec<_>>()).await.unwrap();
     store.close().await;
 
-    let keep =
-        |days| move |parts: &mut gateway_server::Parts| parts.audit_retention = Lifetime::from_days(days);
+    let keep = |days| {
+        move |parts: &mut gateway_server::Parts| parts.jobs.audit_retention = Lifetime::from_days(days)
+    };
     let server = Server::start(directory, keep(3)).await;
     let body = json!({"email": "admin@example.com", "username": "admin", "password": PASSWORD});
     assert_eq!(server.post("/users/first", "", body).await.status, 201);

@@ -10,7 +10,7 @@ use gateway_relay::listen::Endpoint;
 use gateway_server::config::TrustedProxies;
 use gateway_server::lifecycle::Shutdown;
 use gateway_server::service::Lifetimes;
-use gateway_server::{Parts, serve};
+use gateway_server::{AccountOptions, JobOptions, Parts, serve};
 use gateway_store::{Purpose, Store, StoreOptions, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -68,23 +68,27 @@ impl Server {
             store: StoreOptions::new(Target::Sqlite {
                 path: directory.path().join("coder.db"),
             }),
-            lifetimes: Lifetimes {
-                session: Lifetime::from_days(1).unwrap(),
-                default_token: Lifetime::from_days(30).unwrap(),
-                max_token: Lifetime::from_days(90).unwrap(),
-                max_admin_token: year,
+            accounts: AccountOptions {
+                lifetimes: Lifetimes {
+                    session: Lifetime::from_days(1).unwrap(),
+                    default_token: Lifetime::from_days(30).unwrap(),
+                    max_token: Lifetime::from_days(90).unwrap(),
+                    max_admin_token: year,
+                },
+                first_user_code: Some(Secret::new(SETUP_CODE)),
             },
-            sessions_slide: true,
-            retention: None,
-            audit_retention: None,
+            jobs: JobOptions {
+                sessions_slide: true,
+                ..JobOptions::default()
+            },
             options: BTreeMap::from([("log-filter".to_owned(), "info".to_owned())]),
-            first_user_code: Some(Secret::new(SETUP_CODE)),
             access_url: "https://gateway.example.com/".to_owned(),
             trusted_proxies: TrustedProxies {
                 headers: Vec::new(),
                 origins: Vec::new(),
             },
             relay: RelayOptions::default(),
+            record_log: None,
             shutdown_timeout: Duration::from_secs(1),
         };
         change(&mut parts);

@@ -9,6 +9,8 @@ mod audit;
 mod audit_list;
 mod authors;
 mod cancellation;
+mod interceptions_support;
+mod interceptions_write;
 mod opening;
 mod owners;
 mod races;

@@ -106,8 +106,8 @@ async fn a_closed_store_says_so(db: &TestDb) {
 /// Replicas that start together; on SQLite one of them gets the lock.
 async fn several_stores_migrate_at_once(db: &TestDb) {
     db.store.close().await;
-    db.place.empty().await;
     let place = &db.place;
+    place.empty().await;
     let opened =
         futures_util::future::join_all((0..5).map(|_| async { place.open(Purpose::Server).await })).await;
     let expected = if place.engine == Engine::Sqlite { 1 } else { 5 };

@@ -1,0 +1,145 @@
+//! Writing the ends of interceptions: closing them, what was seen of the answer, and the sums.
+
+use std::collections::BTreeMap;
+
+use gateway_core::interception::{End, Outcome, Record, TokenUsage};
+
+use super::batch::{ManyRows, Value};
+use super::rollup::{self, ClosedRow, Rollup, Sums};
+use crate::db::Tx;
+use crate::fault::Fault;
+
+/// The largest number of tokens that is stored. A provider could claim any, and sums must not overflow.
+const MAX_TOKENS: u64 = 1 << 40;
+
+/// The last column is the outcome that the row must have so far: none while it is open.
+static END: ManyRows = ManyRows::new(
+    "UPDATE aibridge_interceptions AS i SET outcome = v.column2, status = v.column3, answered_model = v.column4, \
+     provider_response_id = v.column5, stop_reason = v.column6, error_type = v.column7, error_message = v.column8, \
+     ended_at = v.column9, marks = i.marks | v.column10 FROM (VALUES ",
+    11,
+    concat!(
+        ") AS v WHERE i.id = v.column1 AND i.outcome IS NOT DISTINCT FROM v.column11 RETURNING ",
+        rollup::closed_columns!()
+    ),
+);
+
+static USAGE: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_token_usages (interception_id, provider_response_id, input_tokens, output_tokens, \
+     cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens, service_tier, metadata, is_partial, \
+     created_at) SELECT * FROM (VALUES ",
+    11,
+    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
+static THOUGHT: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_model_thoughts (interception_id, ordinal, source, content, is_cut, created_at) \
+     SELECT * FROM (VALUES ",
+    6,
+    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
+/// Ends by the id of their interception, in its order.
+type Ends<'a> = BTreeMap<String, &'a End>;
+
+/// Writes ends, at most one for each interception.
+pub(super) async fn write(tx: &mut Tx, ends: &[(&Record, &End)]) -> Result<(), Fault> {
+    let mut open: Ends<'_> = ends
+        .iter()
+        .map(|(record, end)| (record.id.to_string(), *end))
+        .collect();
+    let mut rollup = Rollup::default();
+    let mut children = Children::default();
+    for row in close(tx, &open, None).await? {
+        if let Some((id, end)) = open.remove_entry(&row.id) {
+            rollup.add(row, &Sums::of(end));
+            children.push(id, end);
+        }
+    }
+    // What is left is closed already, or unknown, or was taken for interrupted while its run could not renew its lease.
+    open.retain(|_, end| end.outcome != Outcome::Interrupted);
+    for row in close(tx, &open, Some(Outcome::Interrupted)).await? {
+        if let Some((id, end)) = open.remove_entry(&row.id) {
+            rollup.add(row, &Sums::of(end).instead_of(&Sums::INTERRUPTED));
+            children.push(id, end);
+        }
+    }
+    USAGE.execute(tx, &children.usages).await?;
+    THOUGHT.execute(tx, &children.thoughts).await?;
+    rollup.write(tx).await
+}
+
+/// Closes those whose outcome so far is this one. Returns what was closed.
+async fn close(tx: &mut Tx, ends: &Ends<'_>, so_far: Option<Outcome>) -> Result<Vec<ClosedRow>, Fault> {
+    let mut rows = Vec::with_capacity(ends.len() * 11);
+    for (id, end) in ends {
+        rows.extend::<[Value<'_>; 11]>([
+            id.as_str().into(),
+            end.outcome.as_str().into(),
+            end.status.map(i64::from).into(),
+            (&end.answered_model).into(),
+            (&end.provider_response_id).into(),
+            (&end.stop_reason).into(),
+            (&end.error_type).into(),
+            (&end.error_message).into(),
+            end.ended_at.as_micros().into(),
+            i64::from(end.marks.bits()).into(),
+            so_far.map(Outcome::as_str).into(),
+        ]);
+    }
+    END.fetch(tx, &rows).await
+}
+
+/// What belongs to ends, in rows.
+#[derive(Default)]
+struct Children<'a> {
+    usages: Vec<Value<'a>>,
+    thoughts: Vec<Value<'a>>,
+}
+
+// === impl Children ===
+
+impl<'a> Children<'a> {
+    fn push(&mut self, id: String, end: &'a End) {
+        for (thought, ordinal) in end.thoughts.iter().zip(0_i64..) {
+            self.thoughts.extend::<[Value<'_>; 6]>([
+                id.clone().into(),
+                ordinal.into(),
+                thought.source.into(),
+                thought.content.as_str().into(),
+                thought.is_cut.into(),
+                thought.created_at.as_micros().into(),
+            ]);
+        }
+        if let Some(usage) = &end.usage {
+            self.usages.extend::<[Value<'_>; 11]>([
+                id.into(),
+                (&end.provider_response_id).into(),
+                tokens(usage.input).into(),
+                tokens(usage.output).into(),
+                tokens(usage.cache_read_input).into(),
+                tokens(usage.cache_write_input).into(),
+                usage.reasoning.map(tokens).into(),
+                (&usage.service_tier).into(),
+                metadata(usage).into(),
+                usage.is_partial.into(),
+                end.ended_at.as_micros().into(),
+            ]);
+        }
+    }
+}
+
+/// A number of tokens as it is stored.
+pub(super) fn tokens(count: u64) -> i64 {
+    i64::try_from(count.min(MAX_TOKENS)).expect("the bound is far below that of the type")
+}
+
+/// The other counters as a JSON object.
+fn metadata(usage: &TokenUsage) -> String {
+    let counters = usage
+        .extra
+        .iter()
+        .map(|(name, count)| (name.clone(), tokens(*count).into()))
+        .collect::<serde_json::Map<_, _>>();
+    serde_json::Value::Object(counters).to_string()
+}

@@ -1,0 +1,210 @@
+//! Writing records.
+//!
+//! A group is written in as few statements as possible, since each costs a trip to the database: the starts, then the
+//! tool calls, then the ends. That keeps the order within each interception, and among interceptions the order
+//! matters only where a start continues a thread by a tool call of the same group; there the group is cut in two.
+//!
+//! Everything is keyed by what the record itself says, and what is there is left alone. So a group whose commit had an
+//! unknown outcome can be committed again.
+
+use std::collections::HashSet;
+
+use gateway_core::RunId;
+use gateway_core::interception::{End, Entry, Record, Start, ToolUsage};
+
+use super::batch::{ManyRows, Value};
+use super::{Interceptions, bare, ends, lineage};
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::fault::Fault;
+
+static START: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
+     provider_name, route, model, client, client_version, user_agent, client_session_id, session_id, \
+     thread_parent_id, thread_root_id, credential_kind, credential_hint, is_streamed, started_at, marks) \
+     SELECT * FROM (VALUES ",
+    21,
+    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
+static PROMPT: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) SELECT * FROM (VALUES ",
+    3,
+    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
+/// From the stored rows: a start that was there already may have had another session. In the order of the key, so
+/// that two replicas cannot wait for each other.
+static SESSION: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT MIN(i.id), i.initiator_id, i.session_id \
+     FROM (VALUES ",
+    1,
+    ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1 WHERE v.column1 IS NOT NULL \
+     GROUP BY i.initiator_id, i.session_id ORDER BY i.initiator_id, i.session_id ON CONFLICT DO NOTHING",
+);
+
+static TOOL: ManyRows = ManyRows::new(
+    "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
+     provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) SELECT * FROM (VALUES ",
+    11,
+    ") AS v WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
+     WHERE i.id = v.column1 AND i.initiator_id = v.column3) ON CONFLICT DO NOTHING",
+);
+
+/// A part of a group, by kind. Only the first end of an interception counts.
+#[derive(Default)]
+struct Part<'a> {
+    starts: Vec<(&'a Record, &'a Start)>,
+    tools: Vec<(&'a Record, &'a ToolUsage)>,
+    ends: Vec<(&'a Record, &'a End)>,
+}
+
+// === impl Interceptions ===
+
+impl Interceptions<'_> {
+    /// Writes a group of records, all or none. For one interception they are in the order start, tool calls, end.
+    ///
+    /// * What is stored already is left as it is, so committing a group again changes nothing.
+    /// * A tool call or an end of an interception that is not there is passed over: its start could not be recorded.
+    /// * An interception has one end. A later one is passed over, except after [`Interceptions::close_interrupted`].
+    ///
+    /// An error for which [`StoreError::is_unavailable`] says no is about the data: the caller finds the record at
+    /// fault by committing parts of the group, and gives it to [`Interceptions::commit_unrecordable`].
+    pub async fn commit(self, run: RunId, records: &[Record]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .write("interceptions.commit", || async {
+                let mut tx = self.db.begin_records().await?;
+                let outcome = commit(&mut tx, run, records).await;
+                tx.end(outcome).await
+            })
+            .await
+    }
+
+    /// Writes that a record was there which the database refused, without any text that came from outside. Its
+    /// interception is marked.
+    pub async fn commit_unrecordable(self, run: RunId, record: &Record) -> Result<(), StoreError> {
+        let record = bare::stripped(record);
+        self.db
+            .write("interceptions.commit_unrecordable", || async {
+                let mut tx = self.db.begin_records().await?;
+                let outcome = async {
+                    commit(&mut tx, run, std::slice::from_ref(&record)).await?;
+                    bare::mark(&mut tx, record.id).await
+                }
+                .await;
+                tx.end(outcome).await
+            })
+            .await
+    }
+}
+
+async fn commit(tx: &mut Tx, run: RunId, records: &[Record]) -> Result<(), Fault> {
+    let mut left = records;
+    while !left.is_empty() {
+        let (now, later) = left.split_at(lineage::independent(left));
+        left = later;
+        let part = Part::new(now);
+        write_starts(tx, run, &part.starts).await?;
+        write_tools(tx, &part.tools).await?;
+        ends::write(tx, &part.ends).await?;
+    }
+    Ok(())
+}
+
+// === impl Part ===
+
+impl<'a> Part<'a> {
+    fn new(records: &'a [Record]) -> Self {
+        let mut part = Self::default();
+        let mut ended = HashSet::new();
+        for record in records {
+            match &record.entry {
+                Entry::Start(start) => part.starts.push((record, start)),
+                Entry::Tool(tool) => part.tools.push((record, tool)),
+                Entry::End(end) => {
+                    if ended.insert(record.id) {
+                        part.ends.push((record, end));
+                    }
+                }
+            }
+        }
+        part
+    }
+}
+
+// === Starts ===
+
+async fn write_starts(tx: &mut Tx, run: RunId, starts: &[(&Record, &Start)]) -> Result<(), Fault> {
+    if starts.is_empty() {
+        return Ok(());
+    }
+    let threads = lineage::find(tx, starts).await?;
+    let run = run.to_string();
+    let (mut rows, mut prompts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for &(record, start) in starts {
+        let id = record.id.to_string();
+        let thread = threads.of(record, start);
+        let session = match (&start.client_session_id, thread) {
+            (Some(session), _) => session.clone(),
+            (None, Some(thread)) => thread.session.clone(),
+            (None, None) => id.clone(),
+        };
+        if let Some(prompt) = &start.prompt {
+            prompts.push(id.clone().into());
+            prompts.push(prompt.as_str().into());
+            prompts.push(start.started_at.as_micros().into());
+        }
+        ids.push(id.clone().into());
+        rows.extend::<[Value<'_>; 21]>([
+            id.into(),
+            run.as_str().into(),
+            record.initiator_id.to_string().into(),
+            start.initiator_username.as_str().into(),
+            start.token_id.as_str().into(),
+            start.provider.as_str().into(),
+            start.provider_name.as_str().into(),
+            start.route.into(),
+            start.model.as_str().into(),
+            start.client.as_str().into(),
+            (&start.client_version).into(),
+            (&start.user_agent).into(),
+            (&start.client_session_id).into(),
+            session.into(),
+            thread.map(|thread| thread.parent.as_str()).into(),
+            thread.map(|thread| thread.root.as_str()).into(),
+            start.credential_kind.as_str().into(),
+            start.credential_hint.as_str().into(),
+            start.is_streamed.into(),
+            start.started_at.as_micros().into(),
+            i64::from(start.marks.bits()).into(),
+        ]);
+    }
+    START.execute(tx, &rows).await?;
+    PROMPT.execute(tx, &prompts).await?;
+    SESSION.execute(tx, &ids).await
+}
+
+// === Tool calls ===
+
+async fn write_tools(tx: &mut Tx, tools: &[(&Record, &ToolUsage)]) -> Result<(), Fault> {
+    let mut rows = Vec::with_capacity(tools.len() * 11);
+    for &(record, tool) in tools {
+        rows.extend::<[Value<'_>; 11]>([
+            record.id.to_string().into(),
+            i64::from(tool.ordinal).into(),
+            record.initiator_id.to_string().into(),
+            (&tool.provider_response_id).into(),
+            (&tool.provider_tool_call_id).into(),
+            (&tool.provider_item_id).into(),
+            tool.tool.as_str().into(),
+            tool.kind.as_str().into(),
+            (&tool.input).into(),
+            tool.is_cut.into(),
+            tool.created_at.as_micros().into(),
+        ]);
+    }
+    TOOL.execute(tx, &rows).await
+}
