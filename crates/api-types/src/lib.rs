@@ -6,22 +6,32 @@
 //!
 //! Times are RFC 3339 in UTC with microseconds, durations whole nanoseconds in 64 bits, ids text.
 
+pub mod ai_session;
 pub mod audit;
 pub mod buildinfo;
 pub mod error;
+pub mod interception;
 pub mod login;
 pub mod secret;
 pub mod time;
 pub mod token;
+pub mod usage;
 pub mod user;
 
+pub use ai_session::{
+    AgenticAction, AiSession, AiSessionDetail, AiSessionHead, AiSessionsPage, AiThread, Thinking, TokenSums,
+};
 pub use audit::{AuditActor, AuditChange, AuditEntry, AuditPage, AuditTarget};
 pub use buildinfo::{BuildInfo, Greeting};
 pub use error::{ErrorReply, MessageReply, Validation};
+pub use interception::{
+    Initiator, Interception, InterceptionsPage, Metadata, ModelThought, TokenUsage, ToolUsage, UserPrompt,
+};
 pub use login::{AuthMethods, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest};
 pub use secret::SecretText;
 pub use time::Time;
 pub use token::{AllowEntry, ApiKey, CreateTokenRequest, KeyLoginType, KeyReply, TokenConfig};
+pub use usage::{Usage, UsagePage};
 pub use user::{
     AssignableRole, CreateUserRequest, PasswordRequest, ProfileRequest, RoleReply, RolesReply, RolesRequest,
     User, UserLoginType, UserStatus, UsersPage,

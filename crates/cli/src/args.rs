@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use gateway_core::Secret;
 
 use crate::commands::{
-    audit, completion, internal, login, logout, reset_password, server, tokens, users, whoami,
+    aibridge, audit, completion, internal, login, logout, reset_password, server, tokens, users, whoami,
 };
 use crate::environment;
 
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Tokens(tokens::Tokens),
     #[command(alias = "user")]
     Users(users::Users),
+    #[command(alias = "ai-gateway")]
+    Aibridge(Box<aibridge::Aibridge>),
     Audit(audit::Audit),
     ResetPassword(reset_password::ResetPassword),
     Server(Box<server::Server>),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use gateway_api_types::{ApiKey, UsersPage};
+use gateway_api_types::{ApiKey, UsagePage, UsersPage};
 use gateway_core::Secret;
 
 use crate::args::{self, GlobalArgs};
@@ -55,6 +55,41 @@ pub(crate) fn usernames() -> ArgValueCandidates {
             )
         })
     })
+}
+
+/// Models that were asked for, of those that the caller may see.
+pub(crate) fn models() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| ask(&async |client: &Client| names(client, "models").await))
+}
+
+/// Clients that asked, likewise.
+pub(crate) fn clients() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| ask(&async |client: &Client| names(client, "clients").await))
+}
+
+/// Names of provider instances that were asked, likewise.
+pub(crate) fn providers() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(&async |client: &Client| {
+            let query = [("group_by", "provider")];
+            let page: UsagePage = client.get_with(&["aibridge", "usage"], &query).await.ok()?;
+            let names = page.results.into_iter().filter_map(|row| row.provider_name);
+            Some(candidates(names))
+        })
+    })
+}
+
+async fn names(client: &Client, kind: &str) -> Option<Vec<CompletionCandidate>> {
+    let names: Vec<String> = client
+        .get_with(&["aibridge", kind], &[("limit", MOST)])
+        .await
+        .ok()?;
+    Some(candidates(names))
+}
+
+fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    let names = names.into_iter().filter(|name| is_harmless(name));
+    names.map(CompletionCandidate::new).collect()
 }
 
 /// The name if it can stand in a command line as it is, else the id.

@@ -19,8 +19,10 @@ mod config_dir;
 mod environment;
 mod exit;
 mod find;
+mod moment;
 mod output;
 mod password;
+mod progress;
 mod prompt;
 
 /// Gives memory back to the system after load, which the system's allocator does not.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use gateway_api_types::Time;
 use serde::Serialize;
 
@@ -27,6 +27,15 @@ pub(crate) enum Format {
     Json,
 }
 
+/// `-o` of commands that also export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    #[default]
+    Table,
+    Json,
+    Csv,
+}
+
 /// `-o` of commands that show one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TextFormat {
@@ -40,6 +49,11 @@ pub(crate) trait Column: ValueEnum + Copy + Ord {
     type Row;
 
     fn cell(self, row: &Self::Row) -> String;
+
+    /// Numbers stand at the right.
+    fn is_number(self) -> bool {
+        false
+    }
 
     /// The name as it is given to `-c`.
     fn title(self) -> String {
@@ -61,8 +75,13 @@ impl Output {
 
     /// A result, as it is.
     pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// A piece of a result, as it is.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut stdout = self.results.lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
             Err(error) => Err(anyhow::Error::new(error).context("cannot write to standard output")),
@@ -109,8 +128,11 @@ pub(crate) fn table<C: Column>(columns: &[C], rows: &[C::Row]) -> String {
     for row in rows {
         table.add_row(columns.iter().map(|column| visible(&column.cell(row))));
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    for (shown, column) in table.column_iter_mut().zip(&columns) {
+        shown.set_padding((0, 2));
+        if column.is_number() {
+            shown.set_cell_alignment(CellAlignment::Right);
+        }
     }
     format!("{}\n", table.trim_fmt())
 }
@@ -121,6 +143,33 @@ pub(crate) fn time(time: Time) -> String {
         return "never".to_owned();
     }
     format!("{:.0}", time.as_jiff())
+}
+
+/// The beginning of a text, in one line: blanks and ends of lines are one blank.
+pub(crate) fn one_line(text: &str, longest: usize) -> String {
+    let mut line = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        for c in (length > 0).then_some(' ').into_iter().chain(word.chars()) {
+            if length == longest {
+                line.push('…');
+                return line;
+            }
+            line.push(c);
+            length += 1;
+        }
+    }
+    line
+}
+
+/// A text of several lines, each of them indented.
+pub(crate) fn paragraph(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for line in text.lines() {
+        shown.push_str(format!("  {}", visible(&line.replace('\t', "    "))).trim_end());
+        shown.push('\n');
+    }
+    shown
 }
 
 /// The text with everything escaped that could move the cursor, hide, or turn around other text on a terminal.
@@ -165,6 +214,10 @@ mod tests {
                 Self::Count => row.1.to_string(),
             }
         }
+
+        fn is_number(self) -> bool {
+            self == Self::Count
+        }
     }
 
     #[test]
@@ -172,8 +225,16 @@ mod tests {
         let rows = [("apple", 3), ("e\u{1b}[2Jvil\n", 10)];
         assert_eq!(
             table(&[Fruit::Count, Fruit::Name, Fruit::Count], &rows),
-            "NAME             HOW MANY\napple            3\ne\\u{1b}[2Jvil\\n  10\n"
+            "NAME             HOW MANY\napple                   3\ne\\u{1b}[2Jvil\\n        10\n"
         );
+    }
+
+    #[test]
+    fn a_long_text_becomes_one_short_line() {
+        assert_eq!(one_line("  a\n\tb  ", 10), "a b");
+        assert_eq!(one_line("ääää ööö", 4), "ääää…");
+        assert_eq!(one_line("ääää", 4), "ääää");
+        assert_eq!(one_line(" \n", 4), "");
     }
 
     #[test]

@@ -42,6 +42,11 @@ const RESERVED_NAMES: [&str; 9] = [
     "keys",
 ];
 
+/// Whether a first segment under the prefix belongs to the REST API, so that no provider can have it for a name.
+pub fn is_reserved(segment: &str) -> bool {
+    RESERVED_NAMES.contains(&segment)
+}
+
 // === impl ProviderKind ===
 
 impl ProviderKind {
@@ -105,7 +110,7 @@ impl FromStr for ProviderName {
         if !well_formed {
             return Err(InvalidProvider::Name(text.to_owned()));
         }
-        if RESERVED_NAMES.contains(&text) {
+        if is_reserved(text) {
             return Err(InvalidProvider::Reserved(text.to_owned()));
         }
         Ok(Self(text.to_owned()))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gateway_core::provider::is_reserved;
 use gateway_core::{Clock, Lifetime, Secret, SystemClock};
 use gateway_relay::access::{Access, AccessOptions};
 use gateway_relay::listen::{self, Endpoint};
@@ -254,7 +255,8 @@ struct Front {
 
 impl Front {
     async fn answer(self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
-        if Target::parse(request.uri().path()).is_some() {
+        let target = Target::parse(request.uri().path());
+        if target.is_some_and(|target| !is_reserved(target.provider)) {
             return Ok(self.relay.handle(request).await);
         }
         let request = request.map(axum::body::Body::new);

@@ -33,6 +33,9 @@ pub(crate) enum ClientError {
          from this server"
     )]
     TokenRefused,
+    /// In the middle of a long answer, or by silence.
+    #[error("the server broke its answer off; what was printed is not all of it")]
+    BrokenOff(#[source] Option<reqwest::Error>),
     /// A name that cannot be asked for.
     #[error("there is nothing named {0:?}")]
     NoSuchName(String),

@@ -8,12 +8,13 @@ use std::time::Duration;
 use gateway_api_types::{ErrorReply, SESSION_HEADER};
 use gateway_core::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
 mod address;
+mod download;
 mod error;
 
 pub(crate) use address::{parse_url, same_server};
@@ -136,7 +137,16 @@ impl Client {
 
     /// None if the server says that there is no such thing.
     pub(crate) async fn find<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, ClientError> {
-        match self.get(path).await {
+        self.find_with(path, &[]).await
+    }
+
+    /// Likewise.
+    pub(crate) async fn find_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, ClientError> {
+        match self.get_with(path, query).await {
             Ok(found) => Ok(Some(found)),
             Err(ClientError::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Ok(None),
             Err(error) => Err(error),
@@ -171,14 +181,7 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&impl Serialize>,
     ) -> Result<Answer, ClientError> {
-        let url = address::endpoint(&self.base, path, query)?;
-        let mut request = self.http.request(method.clone(), url.clone());
-        if let Credential::Stored(token) | Credential::Given(token) = &self.credential {
-            let mut value =
-                HeaderValue::from_str(token.expose()).map_err(|_| self.refused_token(token.is_empty()))?;
-            value.set_sensitive(true);
-            request = request.header(SESSION_HEADER, value);
-        }
+        let (url, mut request) = self.request(method.clone(), path, query)?;
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -186,19 +189,38 @@ impl Client {
             .send()
             .await
             .map_err(|error| ClientError::unreachable(&self.base, error))?;
-        let status = response.status();
         let location = location(&response);
-        let body = self.read(response).await?;
-        let answer = Answer {
-            method,
-            url,
-            status,
-            body,
-        };
-        if status.is_success() {
+        let answer = self.answer(method, url, response).await?;
+        if answer.status.is_success() {
             return Ok(answer);
         }
         Err(self.refusal(&answer, location))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<(Url, RequestBuilder), ClientError> {
+        let url = address::endpoint(&self.base, path, query)?;
+        let mut request = self.http.request(method, url.clone());
+        if let Credential::Stored(token) | Credential::Given(token) = &self.credential {
+            let mut value =
+                HeaderValue::from_str(token.expose()).map_err(|_| self.refused_token(token.is_empty()))?;
+            value.set_sensitive(true);
+            request = request.header(SESSION_HEADER, value);
+        }
+        Ok((url, request))
+    }
+
+    async fn answer(&self, method: Method, url: Url, response: Response) -> Result<Answer, ClientError> {
+        Ok(Answer {
+            method,
+            url,
+            status: response.status(),
+            body: self.read(response).await?,
+        })
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {

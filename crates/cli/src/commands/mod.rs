@@ -10,6 +10,7 @@ use crate::config_dir::ConfigDir;
 use crate::exit::Exit;
 use crate::output::Output;
 
+pub(crate) mod aibridge;
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod internal;
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Whoami(args) => args.run(context).await,
         Command::Tokens(args) => args.run(context).await,
         Command::Users(args) => args.run(context).await,
+        Command::Aibridge(args) => Box::pin(args.run(context)).await,
         Command::Audit(args) => args.run(context).await,
         Command::ResetPassword(args) => args.run(context).await,
         Command::Server(args) => Box::pin(args.run(context)).await,

@@ -65,6 +65,11 @@ fn aliases_are_the_same_commands() {
         (vec!["token", "rm"], vec!["tokens", "remove"]),
         (vec!["tokens", "delete"], vec!["tokens", "remove"]),
         (vec!["audit", "ls"], vec!["audit", "list"]),
+        (vec!["ai-gateway", "usage"], vec!["aibridge", "usage"]),
+        (
+            vec!["aibridge", "session", "ls"],
+            vec!["aibridge", "sessions", "list"],
+        ),
         (vec!["users", "ls"], vec!["users", "list"]),
         (vec!["user", "rm"], vec!["users", "delete"]),
         (vec!["users", "active"], vec!["users", "activate"]),

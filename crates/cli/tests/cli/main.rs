@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop the test, as tests do")]
 
+mod aibridge;
 mod audit;
 mod completion;
 mod errors;

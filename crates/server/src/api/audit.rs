@@ -4,14 +4,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use gateway_api_types::{AuditEntry, AuditPage, ErrorReply, Time};
-use gateway_core::Timestamp;
+use gateway_api_types::{AuditEntry, AuditPage, ErrorReply};
 use gateway_core::audit::{Action, AuditId};
 use gateway_store::AuditFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::extract::{AppQuery, Caller};
+use super::query::{given, time};
 use super::{ApiError, ApiState};
 use crate::service::audit::PAGE;
 
@@ -56,24 +56,16 @@ pub(super) async fn list(
     }))
 }
 
-/// An empty value is as good as none.
 fn filter(query: ListQuery) -> Result<AuditFilter, ApiError> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let action = given(query.action).map(|word| word.parse::<Action>()).transpose();
     let after = given(query.after_id).map(|id| id.parse::<AuditId>()).transpose();
     Ok(AuditFilter {
         actor: given(query.actor),
         action: action.map_err(|unknown| ApiError::field("action", unknown.to_string()))?,
         target: given(query.target),
-        from: time("started_after", given(query.started_after))?,
-        until: time("started_before", given(query.started_before))?,
+        from: time("started_after", query.started_after)?,
+        until: time("started_before", query.started_before)?,
         after: after.map_err(|error| ApiError::field("after_id", error.to_string()))?,
         limit: query.limit.unwrap_or(PAGE),
     })
-}
-
-fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
-    let parsed = text.map(|text| text.parse::<Time>()).transpose();
-    let time = parsed.map_err(|error| ApiError::field(field, error.to_string()))?;
-    Ok(time.map(Timestamp::from))
 }

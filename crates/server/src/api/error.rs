@@ -85,6 +85,10 @@ impl From<ServiceError> for ApiError {
                     ..plain(StatusCode::TOO_MANY_REQUESTS)
                 }
             }
+            ServiceError::TooMany(_) => Self {
+                retry_after_seconds: Some(1),
+                ..plain(StatusCode::TOO_MANY_REQUESTS)
+            },
             ServiceError::Busy => Self {
                 retry_after_seconds: Some(1),
                 ..plain(StatusCode::SERVICE_UNAVAILABLE)

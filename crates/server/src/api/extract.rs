@@ -56,6 +56,11 @@ impl Caller {
         }
     }
 
+    /// For an answer that goes on after the call.
+    pub(crate) fn into_parts(self) -> (Requester, Option<Admission>) {
+        (self.requester, self.admission)
+    }
+
     /// For a call that takes away its own right: it is not to wait for itself, and is answered all the same. The store
     /// checks in its transaction that the right is still there.
     pub(crate) fn release(&mut self) {

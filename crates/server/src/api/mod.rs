@@ -4,22 +4,25 @@
 //! with its `utoipa::path`, a line in [`router`] and one in [`openapi`]. A test compares the two lists. Handlers
 //! convert; they hold no rule and no SQL.
 
+mod aibridge;
 mod audit;
 mod error;
+mod export;
 mod extract;
 mod meta;
+mod query;
 mod session;
 mod tokens;
 mod users;
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use utoipa::OpenApi as _;
 
 pub(crate) use error::ApiError;
@@ -77,7 +80,10 @@ pub(crate) fn router(state: ApiState) -> Router {
             "/users/{user}/keys/{id}",
             get(tokens::show).merge(delete(tokens::remove)),
         )
-        .route("/users/{user}/keys/{id}/expire", put(tokens::expire));
+        .route("/users/{user}/keys/{id}/expire", put(tokens::expire))
+        .nest("/aibridge", aibridge::routes())
+        .nest("/ai-gateway", aibridge::routes())
+        .layer(Extension(export::Exports::default()));
     Router::new()
         .route("/", get(meta::root))
         .route("/healthz", get(meta::health))
@@ -117,14 +123,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "AI gateway", description = "Accounts, sessions, tokens and the audit log of the AI gateway."),
+    info(title = "AI gateway", description = "Accounts, sessions, tokens, the audit log and the records of the AI gateway. \
+        Whatever is below `/api/v2/aibridge` is below `/api/v2/ai-gateway`, too."),
     paths(
         meta::root, meta::health, meta::greeting, meta::build_info, meta::document,
         session::first, session::create_first, session::auth_methods, session::login, session::logout,
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,
-        tokens::remove, tokens::expire, audit::list,
+        tokens::remove, tokens::expire, audit::list, aibridge::list_interceptions, aibridge::show_interception,
+        aibridge::list_sessions, aibridge::show_session, aibridge::sums, aibridge::models, aibridge::clients,
     ),
     modifiers(&TokenHeader),
 )]

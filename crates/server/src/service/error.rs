@@ -30,6 +30,9 @@ pub enum ServiceError {
     },
     #[error("too many attempts; try again in {retry_after_seconds} s")]
     RateLimited { retry_after_seconds: u64 },
+    /// The caller has as much going on as one may.
+    #[error("{0}")]
+    TooMany(&'static str),
     /// Too much is going on; nothing was done.
     #[error("the server is busy; try again")]
     Busy,

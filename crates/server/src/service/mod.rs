@@ -9,6 +9,7 @@ pub mod audit;
 pub mod error;
 pub mod failures;
 pub mod hasher;
+pub mod records;
 pub mod removals;
 pub mod sessions;
 pub mod setup;

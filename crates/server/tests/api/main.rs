@@ -7,7 +7,10 @@
 mod audit;
 mod bad_input;
 mod document;
+mod exports;
 mod permissions;
+mod recorded;
+mod records;
 mod sessions;
 mod support;
 mod tokens;

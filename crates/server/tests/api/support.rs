@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use gateway_core::{Lifetime, Secret};
@@ -121,6 +122,19 @@ impl Server {
         assert_eq!(server.post("/users/first", "", body).await.status, 201);
         let session = server.login("admin@example.com").await;
         (server, session)
+    }
+
+    /// Where its database is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     pub(crate) async fn send(

@@ -1,18 +1,16 @@
 //! `coder audit list`.
 
-use std::str::FromStr;
-
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use gateway_api_types::{AuditEntry, AuditPage, Time};
+use gateway_api_types::{AuditEntry, AuditPage};
 use gateway_core::audit::Action;
-use gateway_core::{Clock as _, Lifetime, SystemClock};
 
 use super::{AuditColumn, DEFAULT_COLUMNS};
 use crate::client::Client;
 use crate::commands::Context;
 use crate::complete;
 use crate::exit::Exit;
+use crate::moment::Moment;
 use crate::output::Format;
 
 /// How many entries are asked for at once: as many as the server gives.
@@ -49,25 +47,6 @@ pub(crate) struct List {
     output: Format,
 }
 
-/// A time that was given as such, or as a span before now.
-#[derive(Clone, Copy, Debug)]
-struct Moment(Time);
-
-// === impl Moment ===
-
-impl FromStr for Moment {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(ago) = text.parse::<Lifetime>() {
-            return Ok(Self(SystemClock.now().minus(ago.as_duration()).into()));
-        }
-        text.parse()
-            .map(Self)
-            .map_err(|_| "write a time as in 2026-01-31T12:00:00Z, or how long ago, as in 7d")
-    }
-}
-
 // === impl List ===
 
 impl List {
@@ -97,8 +76,8 @@ impl List {
     /// Page after page, and one entry more than wanted if there is one, so that it can be said that there is.
     async fn entries(&self, client: &Client) -> anyhow::Result<Vec<AuditEntry>> {
         let wanted = self.limit().saturating_add(1);
-        let after = self.after.map(|moment| moment.0.to_string());
-        let before = self.before.map(|moment| moment.0.to_string());
+        let after = self.after.map(|moment| moment.to_string());
+        let before = self.before.map(|moment| moment.to_string());
         let filters = [
             ("actor", &self.actor),
             ("action", &self.action),

@@ -1,0 +1,131 @@
+//! The body of an export: chunks for as long as the caller may have them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::stream::BoxStream;
+use gateway_relay::access::{Admission, InFlight, Side};
+use gateway_relay::listen::Downstream;
+use tokio::sync::Notify;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::places::Place;
+use crate::service::error::ServiceError;
+
+/// How long a client may take nothing.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Gives chunks. Whatever keeps it from its end takes the connection away.
+pub(super) struct Exported {
+    chunks: BoxStream<'static, Result<Vec<u8>, ServiceError>>,
+    is_over: bool,
+    in_flight: InFlight,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    admission: Option<Admission>,
+    downstream: Option<Downstream>,
+    /// Told of every chunk that is taken.
+    taken: Arc<Notify>,
+    _watch: AbortOnDropHandle<()>,
+    _place: Place,
+}
+
+/// Why an export was not finished.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the right to read was taken away")]
+    Revoked,
+    #[error("reading failed")]
+    Failed(#[source] ServiceError),
+}
+
+// === impl Exported ===
+
+impl Exported {
+    pub(super) fn new(
+        chunks: BoxStream<'static, Result<Vec<u8>, ServiceError>>,
+        admission: Admission,
+        downstream: Option<Downstream>,
+        place: Place,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let in_flight = admission.in_flight();
+        if let Some(downstream) = &downstream {
+            in_flight.attach(Side::Downstream, downstream.severable());
+        }
+        let taken = Arc::new(Notify::new());
+        let watch = tasks.spawn(watch(in_flight.clone(), Arc::clone(&taken)));
+        Self {
+            chunks,
+            is_over: false,
+            cut: Box::pin(in_flight.cut_token().clone().cancelled_owned()),
+            in_flight,
+            admission: Some(admission),
+            downstream,
+            taken,
+            _watch: AbortOnDropHandle::new(watch),
+            _place: place,
+        }
+    }
+
+    /// Also where the end of the connection is the end of the answer, as in HTTP/1.0, this is not to look like one.
+    fn break_off(&mut self, broken: Broken) -> Broken {
+        self.is_over = true;
+        self.in_flight.sever();
+        broken
+    }
+}
+
+impl Stream for Exported {
+    type Item = Result<Vec<u8>, Broken>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if this.in_flight.is_cut() || this.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(this.break_off(Broken::Revoked))));
+        }
+        let chunk = ready!(this.chunks.as_mut().poll_next(cx));
+        // Reading took its time.
+        if this.in_flight.is_cut() {
+            return Poll::Ready(Some(Err(this.break_off(Broken::Revoked))));
+        }
+        this.taken.notify_one();
+        Poll::Ready(match chunk {
+            Some(Ok(bytes)) => Some(Ok(bytes)),
+            Some(Err(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an export was broken off"
+                );
+                Some(Err(this.break_off(Broken::Failed(error))))
+            }
+            None => {
+                this.is_over = true;
+                None
+            }
+        })
+    }
+}
+
+impl Drop for Exported {
+    fn drop(&mut self) {
+        // The last bytes may still stand in a buffer of this process. Until the connection has handed them to the
+        // kernel, or thrown them away, a revocation must find the request.
+        if let (Some(admission), Some(downstream)) = (self.admission.take(), &self.downstream) {
+            downstream.linger(Box::new(admission));
+        }
+    }
+}
+
+/// Ends an export whose client takes nothing: it would hold its place for ever.
+async fn watch(in_flight: InFlight, taken: Arc<Notify>) {
+    while tokio::time::timeout(PATIENCE, taken.notified()).await.is_ok() {}
+    tracing::debug!("an export is ended since its client takes nothing");
+    in_flight.sever();
+}

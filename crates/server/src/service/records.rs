@@ -1,0 +1,305 @@
+//! Reading what was recorded of requests to providers.
+//!
+//! Everybody reads their own. Whoever may read records reads all; to everybody else those of others are not there,
+//! whichever way they are asked for.
+
+use std::collections::HashMap;
+
+use gateway_core::{InterceptionId, Permission, UserId};
+use gateway_store::{
+    Interception, InterceptionFilter, MAX_USAGE_ROWS, SessionSummary, Thread, ThreadPage, UsageQuery,
+    UsageRow,
+};
+use uuid::Uuid;
+
+use super::error::ServiceError;
+use super::{Requester, Services};
+
+/// The most interceptions, sessions or names that one call lists.
+pub const PAGE: u32 = 1000;
+
+/// The most threads that one call lists.
+pub const THREADS_PAGE: u32 = 200;
+
+/// How far matches are counted.
+const COUNTED: u32 = 10_000;
+
+/// What an export asks the store for at once.
+const EXPORT_PAGE: u32 = 500;
+
+/// How many names are remembered.
+const NAMES: usize = 10_000;
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct RecordQuery {
+    /// Id or username of a user, or `me`.
+    pub initiator: Option<String>,
+    /// Its own initiator is not looked at.
+    pub filter: InterceptionFilter,
+    /// Only what comes after this.
+    pub after: Option<InterceptionId>,
+}
+
+/// Some of what matches.
+#[derive(Clone, Debug)]
+pub struct RecordPage<T> {
+    /// How many match altogether, as far as was counted.
+    pub count: u64,
+    pub is_capped: bool,
+    pub rows: Vec<T>,
+}
+
+/// All that matches, page by page, however much that is.
+pub struct RecordPages {
+    services: Services,
+    filter: InterceptionFilter,
+    after: Option<InterceptionId>,
+}
+
+/// The names of users for display.
+#[derive(Clone, Debug, Default)]
+pub struct Names(HashMap<UserId, String>);
+
+// === impl Services ===
+
+impl Services {
+    /// A page of interceptions, newest first. `limit` is 1 to [`PAGE`].
+    pub async fn list_interceptions(
+        &self,
+        caller: &Requester,
+        query: RecordQuery,
+        limit: u32,
+    ) -> Result<RecordPage<Interception>, ServiceError> {
+        let (filter, after) = self.restricted(caller, query).await?;
+        check_limit(limit, PAGE)?;
+        let records = self.store.interceptions();
+        let (count, is_capped) = records.count(&filter, COUNTED).await?;
+        let rows = records.list(&filter, after, limit).await?;
+        Ok(RecordPage {
+            count,
+            is_capped,
+            rows,
+        })
+    }
+
+    /// A page of sessions, those that began last first. `limit` is 1 to [`PAGE`].
+    pub async fn list_ai_sessions(
+        &self,
+        caller: &Requester,
+        query: RecordQuery,
+        limit: u32,
+    ) -> Result<RecordPage<SessionSummary>, ServiceError> {
+        let (filter, after) = self.restricted(caller, query).await?;
+        check_limit(limit, PAGE)?;
+        let records = self.store.interceptions();
+        let (count, is_capped) = records.count_sessions(&filter, COUNTED).await?;
+        let rows = records.sessions(&filter, after, limit).await?;
+        Ok(RecordPage {
+            count,
+            is_capped,
+            rows,
+        })
+    }
+
+    /// All that matches. What the caller may see is decided here; that the caller still is who it was is for whoever
+    /// asks for the pages.
+    pub async fn export_records(
+        &self,
+        caller: &Requester,
+        query: RecordQuery,
+    ) -> Result<RecordPages, ServiceError> {
+        let (filter, after) = self.restricted(caller, query).await?;
+        Ok(RecordPages {
+            services: self.clone(),
+            filter,
+            after,
+        })
+    }
+
+    pub async fn find_interception(
+        &self,
+        caller: &Requester,
+        id: InterceptionId,
+    ) -> Result<Interception, ServiceError> {
+        let found = self.store.interceptions().find(id).await?;
+        found
+            .filter(|found| found.initiator_id == caller.user_id || reads_all(caller))
+            .ok_or(ServiceError::NotFound("interception"))
+    }
+
+    /// A session by its own id or the one that its client gave it, with a page of its threads. `limit` is 1 to
+    /// [`THREADS_PAGE`].
+    pub async fn find_ai_session(
+        &self,
+        caller: &Requester,
+        id: &str,
+        page: ThreadPage,
+        limit: u32,
+    ) -> Result<(SessionSummary, Vec<Thread>), ServiceError> {
+        let whose = (!reads_all(caller)).then_some(caller.user_id);
+        check_limit(limit, THREADS_PAGE)?;
+        let records = self.store.interceptions();
+        let session = records.find_session(whose, id).await?;
+        let session = session.ok_or(ServiceError::NotFound("session"))?;
+        let threads = records
+            .threads(session.initiator_id, &session.session_id, page, limit)
+            .await?;
+        Ok((session, threads))
+    }
+
+    /// Sums by what the query groups by. `initiator` is as in [`RecordQuery`].
+    pub async fn usage(
+        &self,
+        caller: &Requester,
+        initiator: Option<&str>,
+        query: UsageQuery,
+    ) -> Result<Vec<UsageRow>, ServiceError> {
+        let query = UsageQuery {
+            initiator: self.whose(caller, initiator).await?,
+            ..query
+        };
+        let rows = self.store.interceptions().usage(&query).await?;
+        if rows.len() >= MAX_USAGE_ROWS as usize {
+            return Err(ServiceError::refused(format!(
+                "there are more than {MAX_USAGE_ROWS} groups; group by less, or narrow the times"
+            )));
+        }
+        Ok(rows)
+    }
+
+    /// Models that were asked for, of those that the caller may see. `limit` is 1 to [`PAGE`].
+    pub async fn models(
+        &self,
+        caller: &Requester,
+        prefix: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, ServiceError> {
+        let whose = self.whose(caller, None).await?;
+        check_limit(limit, PAGE)?;
+        Ok(self.store.interceptions().models(whose, prefix, limit).await?)
+    }
+
+    /// Clients that asked, likewise.
+    pub async fn clients(
+        &self,
+        caller: &Requester,
+        prefix: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, ServiceError> {
+        let whose = self.whose(caller, None).await?;
+        check_limit(limit, PAGE)?;
+        Ok(self.store.interceptions().clients(whose, prefix, limit).await?)
+    }
+
+    async fn restricted(
+        &self,
+        caller: &Requester,
+        query: RecordQuery,
+    ) -> Result<(InterceptionFilter, Option<InterceptionId>), ServiceError> {
+        let filter = InterceptionFilter {
+            initiator: self.whose(caller, query.initiator.as_deref()).await?,
+            ..query.filter
+        };
+        Ok((filter, query.after))
+    }
+
+    /// Whose records are to be read: of all if none. Whoever is not there, or not for the caller to see, has none.
+    async fn whose(
+        &self,
+        caller: &Requester,
+        initiator: Option<&str>,
+    ) -> Result<Option<UserId>, ServiceError> {
+        let wanted = match initiator {
+            None if reads_all(caller) => return Ok(None),
+            None | Some("me") => Some(caller.user_id),
+            Some(text) => match text.parse() {
+                // Of a user who was deleted the id is all that is left.
+                Ok(id) => Some(id),
+                Err(_) => self
+                    .store
+                    .users()
+                    .find_by_username(text)
+                    .await?
+                    .map(|user| user.id),
+            },
+        };
+        let visible = wanted.filter(|id| *id == caller.user_id || reads_all(caller));
+        Ok(Some(visible.unwrap_or(NOBODY)))
+    }
+}
+
+/// No user has this id.
+const NOBODY: UserId = UserId::from_uuid(Uuid::nil());
+
+fn reads_all(caller: &Requester) -> bool {
+    caller.roles.allow(Permission::ReadRecords)
+}
+
+fn check_limit(limit: u32, most: u32) -> Result<(), ServiceError> {
+    if (1..=most).contains(&limit) {
+        return Ok(());
+    }
+    Err(ServiceError::field("limit", format!("must be 1 to {most}")))
+}
+
+// === impl RecordPages ===
+
+impl RecordPages {
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The next interceptions, at most as many; none at the end.
+    pub async fn interceptions(&mut self, at_most: u64) -> Result<Vec<Interception>, ServiceError> {
+        let records = self.services.store.interceptions();
+        let page = records
+            .list(&self.filter, self.after, export_limit(at_most))
+            .await?;
+        self.after = page.last().map(|last| last.id).or(self.after);
+        Ok(page)
+    }
+
+    /// The next sessions, at most as many; none at the end.
+    pub async fn sessions(&mut self, at_most: u64) -> Result<Vec<SessionSummary>, ServiceError> {
+        let records = self.services.store.interceptions();
+        let page = records
+            .sessions(&self.filter, self.after, export_limit(at_most))
+            .await?;
+        self.after = page.last().map(|last| last.id).or(self.after);
+        Ok(page)
+    }
+}
+
+fn export_limit(at_most: u64) -> u32 {
+    u32::try_from(at_most).map_or(EXPORT_PAGE, |at_most| at_most.min(EXPORT_PAGE))
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Looks up those that are not known yet. What is known may be as old as this is.
+    pub async fn learn(
+        &mut self,
+        services: &Services,
+        users: impl IntoIterator<Item = UserId> + Send,
+    ) -> Result<(), ServiceError> {
+        if self.0.len() > NAMES {
+            self.0.clear();
+        }
+        let mut unknown: Vec<UserId> = users.into_iter().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown.retain(|id| !self.0.contains_key(id));
+        for id in unknown {
+            let user = services.store.users().find(id).await?;
+            self.0.insert(id, user.map(|user| user.name).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Empty if the user has none, or is gone.
+    pub fn of(&self, user: UserId) -> String {
+        self.0.get(&user).cloned().unwrap_or_default()
+    }
+}
