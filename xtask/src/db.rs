@@ -44,8 +44,18 @@ pub(crate) struct Database {
     keep: bool,
 }
 
-/// Where everything of the one server of this checkout is.
+/// What a commit is worth.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// Nothing: for tests.
+    None,
+    /// What it is worth by default: for measurements.
+    Full,
+}
+
+/// Where everything of a server of this checkout is.
 struct Cluster {
+    durability: Durability,
     folder: PathBuf,
     programs: PathBuf,
     /// Whom to run as, when it cannot be the caller.
@@ -53,7 +63,7 @@ struct Cluster {
 }
 
 pub(crate) fn run(workspace: &Workspace, action: &Action) -> anyhow::Result<()> {
-    let cluster = Cluster::find(workspace)?;
+    let cluster = Cluster::find(workspace, Durability::None)?;
     match action {
         Action::Up => {}
         Action::Reset => cluster.remove()?,
@@ -67,10 +77,21 @@ pub(crate) fn run(workspace: &Workspace, action: &Action) -> anyhow::Result<()> 
 
 /// The running server, or one started for the life of the answer.
 pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<Database> {
-    let cluster = Cluster::find(workspace)?;
+    let cluster = Cluster::find(workspace, Durability::None)?;
     let keep = cluster.port().is_some() && cluster.kept().exists();
     let url = cluster.start()?;
     Ok(Database { cluster, url, keep })
+}
+
+/// A server of its own for measurements, which keeps what it has committed as servers do by default.
+pub(crate) fn durable(workspace: &Workspace) -> anyhow::Result<Database> {
+    let cluster = Cluster::find(workspace, Durability::Full)?;
+    let url = cluster.start()?;
+    Ok(Database {
+        cluster,
+        url,
+        keep: false,
+    })
 }
 
 // === impl Database ===
@@ -95,7 +116,7 @@ impl Drop for Database {
 // === impl Cluster ===
 
 impl Cluster {
-    fn find(workspace: &Workspace) -> anyhow::Result<Self> {
+    fn find(workspace: &Workspace, durability: Durability) -> anyhow::Result<Self> {
         if programs().is_none() {
             install::packages(&["postgresql"], "a throw-away PostgreSQL for tests")?;
         }
@@ -106,12 +127,16 @@ impl Cluster {
         } else {
             None
         };
-        let wanted = workspace.target.join("pg");
+        let wanted = workspace.target.join(match durability {
+            Durability::None => "pg",
+            Durability::Full => "pg-durable",
+        });
         let folder = match &other {
             Some(user) if !can_enter(user, &workspace.target) => elsewhere(&wanted),
             _ => wanted,
         };
         Ok(Self {
+            durability,
             folder,
             programs,
             other,
@@ -179,13 +204,19 @@ impl Cluster {
     }
 
     fn launch(&self) -> anyhow::Result<()> {
+        let settings = match self.durability {
+            Durability::None => {
+                "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+            }
+            Durability::Full => "",
+        };
         let mut last = None;
         // Another program may take the port between the look and the start.
         for _ in 0..3 {
             let port = free_port()?;
             let options = format!(
                 "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=400 \
-                 -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+                 {settings}"
             );
             let mut start = self.command("pg_ctl");
             start

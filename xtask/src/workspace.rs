@@ -154,7 +154,10 @@ impl Workspace {
                 "gateway-cli",
                 "--package",
                 "gateway-testkit",
+                "--package",
+                "gateway-store",
                 "--bins",
+                "--examples",
             ],
             Build::Release => &["build", "--release", "--package", "gateway-cli", "--bins"],
         };

@@ -133,6 +133,11 @@ impl Db {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     pub(crate) fn engine(&self) -> Engine {
         match self.pools {
             Pools::Sqlite { .. } => Engine::Sqlite,

@@ -38,6 +38,7 @@ mod lock;
 mod migrate;
 mod open;
 mod rows;
+mod search;
 mod store;
 mod target;
 mod text;

@@ -329,3 +329,38 @@ fn innermost(error: &dyn StdError) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Sqlite;
+    use sqlx::pool::Pool;
+
+    use super::*;
+
+    async fn pragma(pool: &Pool<Sqlite>, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn commits_on_sqlite_wait_for_what_they_should() {
+        let folder = tempfile::tempdir().unwrap();
+        for (record_synchronous, expected) in [(Synchronous::Normal, 1), (Synchronous::Full, 2)] {
+            let options = StoreOptions {
+                record_synchronous,
+                ..StoreOptions::new(Target::Sqlite {
+                    path: folder.path().join("coder.db"),
+                })
+            };
+            let db = open(options, Purpose::Server).await.unwrap();
+            let Pools::Sqlite { lanes, .. } = db.pools() else {
+                unreachable!()
+            };
+            assert_eq!(pragma(&lanes.write, "PRAGMA synchronous").await, 2);
+            assert_eq!(pragma(&lanes.record, "PRAGMA synchronous").await, expected);
+            for pool in [&lanes.write, &lanes.record] {
+                assert_eq!(pragma(pool, "PRAGMA wal_autocheckpoint").await, 0);
+            }
+            db.close().await;
+        }
+    }
+}

@@ -42,6 +42,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the simulated provider, then the gateway in front of it.
     pub(crate) fn start(programs: &Programs) -> anyhow::Result<Self> {
+        Self::start_on(programs, None)
+    }
+
+    /// The same on a PostgreSQL database instead of the embedded one.
+    pub(crate) fn start_on(programs: &Programs, database: Option<&str>) -> anyhow::Result<Self> {
         heading("Starting a simulated provider and the gateway");
         let mut stage = Self {
             coder: programs.path("coder")?.to_owned(),
@@ -53,14 +58,14 @@ impl Stage {
                 .tempdir()
                 .context("cannot make a scratch directory")?,
         };
-        if let Err(error) = stage.launch(programs) {
+        if let Err(error) = stage.launch(programs, database) {
             stage.show_logs();
             return Err(error);
         }
         Ok(stage)
     }
 
-    fn launch(&mut self, programs: &Programs) -> anyhow::Result<()> {
+    fn launch(&mut self, programs: &Programs, database: Option<&str>) -> anyhow::Result<()> {
         let mut command = clean(Command::new(programs.path("llm-sim")?));
         command.args(["--listen", "127.0.0.1:0"]);
         for (_, key) in CENTRAL_KEYS {
@@ -77,6 +82,9 @@ impl Stage {
             .arg("server")
             .env("CODER_CONFIG_DIR", self.scratch.path().join("server"))
             .env("CODER_HTTP_ADDRESS", self.address.to_string());
+        if let Some(url) = database {
+            command.env("CODER_PG_CONNECTION_URL", url);
+        }
         for (kind, key) in CENTRAL_KEYS {
             command.env(format!("CODER_AIBRIDGE_{kind}_KEY"), key);
             let path = if kind == "OPENAI" { "/v1" } else { "" };
@@ -93,11 +101,11 @@ impl Stage {
                 .filter(|answer| answer.status == 200)
         })?;
         println!("  provider  {provider}");
-        println!(
-            "  gateway   http://{}, SQLite in {}",
-            self.address,
-            self.scratch.path().display()
-        );
+        let kept = match database {
+            Some(_) => "PostgreSQL".to_owned(),
+            None => format!("SQLite in {}", self.scratch.path().display()),
+        };
+        println!("  gateway   http://{}, {kept}", self.address);
         Ok(())
     }
 
@@ -153,6 +161,19 @@ impl Stage {
         address
             .parse()
             .with_context(|| format!("not an address: {address}"))
+    }
+
+    /// Processor time that the gateway has used so far.
+    pub(crate) fn server_time(&self) -> anyhow::Result<Duration> {
+        self.children
+            .last()
+            .context("the gateway was not started")?
+            .processor_time()
+    }
+
+    /// A folder that goes away with the stage.
+    pub(crate) fn scratch(&self) -> &std::path::Path {
+        self.scratch.path()
     }
 
     /// Runs the command line as the owner; returns what it printed.

@@ -61,8 +61,7 @@ struct Event {
     name: Short<NAME_MAX>,
     name_says: Says,
     data_says: Says,
-    /// How many lines of data it has, up to two.
-    data_lines: u8,
+    has_data_line: bool,
     in_data_line: bool,
     in_name_line: bool,
     /// As much of the data as is `[DONE]`; none once it is known whether it begins so.
@@ -240,11 +239,10 @@ impl StreamObserver {
         if std::mem::replace(&mut self.event.in_data_line, true) {
             return;
         }
-        if self.event.data_lines > 0 {
+        if std::mem::replace(&mut self.event.has_data_line, true) {
             self.scanner.feed(b"\n", &mut self.reader);
             self.event.look_for_done(b"\n");
         }
-        self.event.data_lines = 2.min(self.event.data_lines + 1);
     }
 
     fn data(&mut self, mut piece: &[u8]) {
@@ -342,7 +340,7 @@ impl Event {
             name: Short::new(),
             name_says: Says::Nothing,
             data_says: Says::Nothing,
-            data_lines: 0,
+            has_data_line: false,
             in_data_line: false,
             in_name_line: false,
             done: Some(0),
@@ -357,7 +355,7 @@ impl Event {
         self.name.clear();
         self.name_says = Says::Nothing;
         self.data_says = Says::Nothing;
-        self.data_lines = 0;
+        self.has_data_line = false;
         self.in_data_line = false;
         self.in_name_line = false;
         self.done = Some(0);

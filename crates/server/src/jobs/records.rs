@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const BATCH: u32 = 200;
 
 /// How often what SQLite has committed is moved into its file.
-const CHECKPOINT: Duration = Duration::from_secs(5);
+const CHECKPOINT: Duration = Duration::from_secs(1);
 
 /// Begins the run of this process, and closes what runs before it have left open.
 pub(crate) async fn begin_run(services: &Services) -> Result<RunId, StoreError> {

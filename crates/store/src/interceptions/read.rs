@@ -93,7 +93,8 @@ impl Interceptions<'_> {
     }
 
     /// A page, newest first: those that come after `after`, which are older. At most `limit` and 1000. It may be
-    /// shorter, see [`MAX_PAGE_BYTES`]; only an empty page is the end.
+    /// shorter, see [`MAX_PAGE_BYTES`]; only an empty page is the end. What is written or removed in the meantime may be
+    /// seen in part: an interception without its end, but with its tokens.
     pub async fn list(
         self,
         filter: &InterceptionFilter,
@@ -108,11 +109,9 @@ impl Interceptions<'_> {
         let sql = format!("{LIST}{} ORDER BY i.id DESC LIMIT {limit}", conditions.sql());
         self.db
             .read("interceptions.list", || async {
-                let mut conn = self.db.reader().await?;
-                let mut rows: Vec<InterceptionRow> = fetch(&mut conn, &sql, &conditions.args).await?;
-                let ids = rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
-                rows.truncate(fitting(&mut conn, &ids).await?);
-                with_children(&mut conn, rows).await
+                let mut search = self.db.search().await?;
+                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -126,11 +125,19 @@ impl Interceptions<'_> {
         let sql = count_sql(&from, cap);
         self.db
             .read("interceptions.count", || async {
-                let mut conn = self.db.reader().await?;
-                capped(&mut conn, &sql, &conditions, cap).await
+                let mut search = self.db.search().await?;
+                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
+                search.end(outcome).await
             })
             .await
     }
+}
+
+async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<Interception>, Fault> {
+    let mut rows: Vec<InterceptionRow> = fetch(conn, sql, args).await?;
+    let ids = rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
+    rows.truncate(fitting(conn, &ids).await?);
+    with_children(conn, rows).await
 }
 
 /// Counts rows of `from` up to one more than the cap.

@@ -129,7 +129,8 @@ static IN_THREADS: ManyRows = ManyRows::new(
 // === impl Interceptions ===
 
 impl Interceptions<'_> {
-    /// A page of sessions, those that began last first: what comes after `after`. At most `limit` and 1000.
+    /// A page of sessions, those that began last first: what comes after `after`. At most `limit` and 1000. The times
+    /// of the filter are those of the session's beginning; what else it says must hold of one interception in it.
     pub async fn sessions(
         self,
         filter: &InterceptionFilter,
@@ -147,9 +148,9 @@ impl Interceptions<'_> {
         );
         self.db
             .read("interceptions.sessions", || async {
-                let mut conn = self.db.reader().await?;
-                let rows = fetch(&mut conn, &sql, &conditions.args).await?;
-                summaries(&mut conn, rows).await
+                let mut search = self.db.search().await?;
+                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -166,8 +167,9 @@ impl Interceptions<'_> {
         let sql = count_sql(&format!("aibridge_sessions AS s{}", conditions.sql()), cap);
         self.db
             .read("interceptions.count_sessions", || async {
-                let mut conn = self.db.reader().await?;
-                capped(&mut conn, &sql, &conditions, cap).await
+                let mut search = self.db.search().await?;
+                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
+                search.end(outcome).await
             })
             .await
     }
@@ -194,9 +196,9 @@ impl Interceptions<'_> {
         );
         self.db
             .read("interceptions.find_session", || async {
-                let mut conn = self.db.reader().await?;
-                let rows = fetch(&mut conn, &sql, &conditions.args).await?;
-                Ok(summaries(&mut conn, rows).await?.pop())
+                let mut search = self.db.search().await?;
+                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                search.end(outcome.map(|mut found| found.pop())).await
             })
             .await
     }
@@ -217,19 +219,28 @@ impl Interceptions<'_> {
         let (sql, args) = threads_sql(initiator, session_id, page, limit.min(MAX_PAGE));
         self.db
             .read("interceptions.threads", || async {
-                let mut conn = self.db.reader().await?;
-                let rows: Vec<(String,)> = fetch(&mut conn, &sql, &args).await?;
-                let mut roots = rows.into_iter().map(|row| row.0).collect::<Vec<_>>();
-                if matches!(page, ThreadPage::NewerThan(_)) {
-                    roots.reverse();
+                let mut search = self.db.search().await?;
+                let outcome = async {
+                    let rows: Vec<(String,)> = fetch(search.conn(), &sql, &args).await?;
+                    let mut roots = rows.into_iter().map(|row| row.0).collect::<Vec<_>>();
+                    if matches!(page, ThreadPage::NewerThan(_)) {
+                        roots.reverse();
+                    }
+                    threads(search.conn(), initiator, session_id, roots).await
                 }
-                threads(&mut conn, initiator, session_id, roots).await
+                .await;
+                search.end(outcome).await
             })
             .await
     }
 }
 
 // === Summaries ===
+
+async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<SessionSummary>, Fault> {
+    let rows = fetch(conn, sql, args).await?;
+    summaries(conn, rows).await
+}
 
 async fn summaries(conn: &mut Conn, rows: Vec<SessionRow>) -> Result<Vec<SessionSummary>, Fault> {
     let keys = rows

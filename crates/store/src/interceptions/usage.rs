@@ -103,8 +103,9 @@ impl Interceptions<'_> {
         let sql = query.sql(&conditions);
         self.db
             .read("interceptions.usage", || async {
-                let mut conn = self.db.reader().await?;
-                let rows: Vec<Row> = fetch(&mut conn, &sql, &conditions.args).await?;
+                let mut search = self.db.search().await?;
+                let outcome = fetch::<Row>(search.conn(), &sql, &conditions.args).await;
+                let rows = search.end(outcome).await?;
                 Ok(rows
                     .into_iter()
                     .map(UsageRow::try_from)
@@ -160,8 +161,9 @@ impl Interceptions<'_> {
         );
         self.db
             .read(operation, || async {
-                let mut conn = self.db.reader().await?;
-                let rows: Vec<(String,)> = fetch(&mut conn, &sql, &conditions.args).await?;
+                let mut search = self.db.search().await?;
+                let outcome = fetch::<(String,)>(search.conn(), &sql, &conditions.args).await;
+                let rows = search.end(outcome).await?;
                 Ok(rows.into_iter().map(|row| row.0).collect())
             })
             .await

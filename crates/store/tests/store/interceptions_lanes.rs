@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use gateway_core::UserId;
 use gateway_core::interception::Record;
-use gateway_store::{Engine, InterceptionFilter, Purpose, Store, StoreOptions, Synchronous, Target};
+use gateway_store::{Engine, InterceptionFilter, Store, Target, ThreadPage, UsageQuery};
 use tokio::task::JoinSet;
 
 use crate::interceptions_support::Made;
-use crate::support::{NOW, Raw, TestDb, after, eventually, on_both_engines, run_unopened};
+use crate::support::{NOW, Raw, TestDb, after, eventually, on_both_engines, run};
 
 on_both_engines!(
     accounts_go_first_while_records_flood,
@@ -22,6 +22,7 @@ on_both_engines!(
     a_commit_dropped_at_any_moment,
     a_blocked_commit_ends_in_time,
     checkpoints_beside_commits,
+    reads_beside_commits,
     replicas_that_meet_in_the_sums,
     a_closed_store_is_unavailable,
 );
@@ -225,6 +226,45 @@ async fn checkpoints_beside_commits(db: &TestDb) {
     }
 }
 
+async fn reads_beside_commits(db: &TestDb) {
+    let (stop, mut writers) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    let (run, user) = (db.run().await, UserId::generate());
+    db.commit(run, &group(user, 5, 0)).await;
+    flood(&mut writers, &db.store, &stop, 1000);
+    let mut readers = JoinSet::new();
+    for _ in 0..4 {
+        let store = db.store.clone();
+        readers.spawn(async move {
+            let (records, all) = (store.interceptions(), InterceptionFilter::default());
+            let mut last = None;
+            for _ in 0..8 {
+                let page = records.list(&all, last, 50).await.unwrap();
+                assert!(
+                    page.iter()
+                        .all(|found| found.usage.is_some() && found.tools.len() == 1)
+                );
+                last = page.last().map(|found| found.id);
+                let sessions = records.sessions(&all, None, 50).await.unwrap();
+                assert!(sessions.len() >= 5);
+                for session in &sessions {
+                    assert_eq!((session.interceptions, session.tokens.output), (1, 20));
+                }
+                let threads = records.threads(user, &sessions[0].session_id, ThreadPage::First, 9);
+                assert_eq!(
+                    threads.await.unwrap().is_empty(),
+                    sessions[0].initiator_id != user
+                );
+                let usage = records.usage(&UsageQuery::default()).await.unwrap();
+                assert_eq!(usage[0].tokens.output, 20 * usage[0].requests);
+                assert_eq!(records.models(None, "", 9).await.unwrap(), ["claude-opus"]);
+            }
+        });
+    }
+    readers.join_all().await;
+    stop.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+}
+
 /// Two replicas that end interceptions of the same users in opposite order neither lose a sum nor stand in each
 /// other's way for long.
 async fn replicas_that_meet_in_the_sums(db: &TestDb) {
@@ -279,20 +319,48 @@ async fn a_closed_store_is_unavailable(db: &TestDb) {
     assert!(error.is_unavailable(), "{error:?}");
 }
 
-/// What a commit on SQLite waits for is set where the store is opened.
+/// A search that nobody waits for any more does not hold a connection that others need.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_can_be_made_safe_against_loss_of_power() {
-    run_unopened(Engine::Sqlite, async |place| {
-        for record_synchronous in [Synchronous::Normal, Synchronous::Full] {
-            let options = StoreOptions {
-                record_synchronous,
-                ..StoreOptions::new(place.target.clone())
-            };
-            let store = Store::open(options, Purpose::Server).await.unwrap();
-            let records = group(UserId::generate(), 2, 0);
-            let run = gateway_core::RunId::generate();
-            store.interceptions().commit(run, &records).await.unwrap();
-            store.close().await;
+async fn a_search_that_was_given_up_stops() {
+    run(Engine::Sqlite, async |db: &TestDb| {
+        let ann = db.user("ann", []).await;
+        let made = Made::nth(ann.id, 0);
+        db.commit(db.run().await, &[made.start(|_| {})]).await;
+        db.execute(
+            "CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) \
+             SELECT i FROM n; \
+             INSERT INTO aibridge_user_prompts SELECT 'x' || i, hex(zeroblob(500)), 0 FROM n; \
+             CREATE TEMP TABLE many AS SELECT * FROM aibridge_interceptions; \
+             CREATE TEMP TABLE ids AS SELECT 'x' || i AS id FROM n; \
+             INSERT INTO aibridge_interceptions SELECT ids.id, run_id, initiator_id, initiator_username, api_key_id, \
+             provider, provider_name, route, model, client, NULL, NULL, NULL, 's', NULL, NULL, credential_kind, '', \
+             TRUE, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ids, many",
+        )
+        .await;
+        let filter = InterceptionFilter {
+            text: Some("0".repeat(200) + "1"),
+            ..InterceptionFilter::default()
+        };
+        let whole_search = async || {
+            let started = Instant::now();
+            assert!(db.records().list(&filter, None, 10).await.unwrap().is_empty());
+            started.elapsed()
+        };
+        let alone = whole_search().await;
+        for _ in 0..60 {
+            let search = db.records().list(&filter, None, 10);
+            let given_up = tokio::time::timeout(alone / 50, search).await;
+            assert!(given_up.is_err(), "it has not been through all");
+        }
+        // If those were still under way, all of them would be beside this one.
+        let after_all = whole_search().await;
+        assert!(after_all < alone * 5, "{after_all:?}, {alone:?}");
+        // What comes after on such connections is not stopped.
+        for _ in 0..30 {
+            let found = db.records().find(made.id).await.unwrap();
+            assert_eq!(found.map(|found| found.id), Some(made.id));
+            let all = InterceptionFilter::default();
+            assert_eq!(db.records().count(&all, 100_000).await.unwrap(), (401, false));
         }
     })
     .await;

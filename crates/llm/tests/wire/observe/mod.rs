@@ -4,6 +4,7 @@ mod bounds;
 mod chunking;
 mod content;
 mod fixtures;
+mod made;
 mod meaning;
 mod release;
 

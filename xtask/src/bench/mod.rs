@@ -1,8 +1,11 @@
-//! `cargo xtask bench`: what the gateway costs, as a ratio to the same requests sent to the provider directly.
+//! `cargo xtask bench`: what the gateway costs, as a ratio to the same requests sent to the provider directly, and what
+//! recording costs, as a ratio to the gateway's own unrecorded route.
 //!
 //! Client, gateway and simulated provider share the machine, so that absolute numbers say little; both ways are measured
 //! in turns in one run, and the median of the rounds counts. The provider answers at once, which no real one does: the
 //! ratios are the worst case.
+
+mod records;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -14,7 +17,7 @@ use serde_json::json;
 use crate::demo::Stage;
 use crate::http::Connection;
 use crate::interrupt;
-use crate::workspace::{Build, Workspace};
+use crate::workspace::{Build, Programs, Workspace};
 
 /// Clients at the same time, each on a connection of its own.
 const CLIENTS: usize = 16;
@@ -43,6 +46,8 @@ struct Way {
 
 /// One measurement.
 struct Rate {
+    /// All requests, those of the warm-up included.
+    requests: usize,
     per_second: f64,
     median: Duration,
     slow: Duration,
@@ -50,7 +55,12 @@ struct Rate {
 
 pub(crate) fn run(workspace: &Workspace, seconds: u64) -> anyhow::Result<()> {
     let programs = workspace.build(Build::OptimisedPrograms)?;
-    let stage = Stage::start(&programs)?;
+    relaying(&programs, seconds)?;
+    records::run(workspace, &programs, seconds)
+}
+
+fn relaying(programs: &Programs, seconds: u64) -> anyhow::Result<()> {
+    let stage = Stage::start(programs)?;
     stage.owner()?;
     let ways = [
         Way {
@@ -73,7 +83,7 @@ pub(crate) fn run(workspace: &Workspace, seconds: u64) -> anyhow::Result<()> {
         let mut rates: [Vec<Rate>; 2] = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
             for (way, rates) in ways.iter().zip(&mut rates) {
-                rates.push(measure(way, &case, Duration::from_secs(seconds))?);
+                rates.push(measure(way, &case, CLIENTS, Duration::from_secs(seconds))?);
             }
         }
         let [direct, gateway] = rates.map(median);
@@ -122,12 +132,12 @@ fn cases() -> [Case; 3] {
     ]
 }
 
-/// Sends requests for the given time from all clients at once.
-fn measure(way: &Way, case: &Case, time: Duration) -> anyhow::Result<Rate> {
+/// Sends requests for the given time from so many clients at once.
+fn measure(way: &Way, case: &Case, clients: usize, time: Duration) -> anyhow::Result<Rate> {
     let start = Instant::now() + time / WARM_UP;
     let end = start + time;
-    let results: Vec<anyhow::Result<Vec<Duration>>> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
+    let results: Vec<anyhow::Result<Sent>> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..clients)
             .map(|_| scope.spawn(|| client(way, case, start, end)))
             .collect();
         clients
@@ -139,9 +149,11 @@ fn measure(way: &Way, case: &Case, time: Duration) -> anyhow::Result<Rate> {
             })
             .collect()
     });
-    let mut times = Vec::new();
+    let (mut times, mut requests) = (Vec::new(), 0);
     for result in results {
-        times.extend(result?);
+        let sent = result?;
+        requests += sent.requests;
+        times.extend(sent.times);
     }
     times.sort_unstable();
     let count = u32::try_from(times.len()).context("too many requests to count")?;
@@ -152,21 +164,29 @@ fn measure(way: &Way, case: &Case, time: Duration) -> anyhow::Result<Rate> {
             .context("nothing was measured")
     };
     Ok(Rate {
+        requests,
         per_second: f64::from(count) * f64::from(case.units) / time.as_secs_f64(),
         median: at(50)?,
         slow: at(99)?,
     })
 }
 
-/// One client: request after request on one connection; returns how long each took.
-fn client(way: &Way, case: &Case, start: Instant, end: Instant) -> anyhow::Result<Vec<Duration>> {
+/// What one client has sent.
+struct Sent {
+    /// How long each took, but for those of the warm-up.
+    times: Vec<Duration>,
+    requests: usize,
+}
+
+/// One client: request after request on one connection.
+fn client(way: &Way, case: &Case, start: Instant, end: Instant) -> anyhow::Result<Sent> {
     let headers = [
         ("X-Api-Key", way.credential.as_str()),
         ("Content-Type", "application/json"),
         ("Anthropic-Version", "2023-06-01"),
     ];
     let mut connection = Connection::open(way.address)?;
-    let mut times = Vec::new();
+    let (mut times, mut requests) = (Vec::new(), 0);
     loop {
         let begin = Instant::now();
         let answer = connection.send("POST", way.path, &headers, &case.body)?;
@@ -182,12 +202,13 @@ fn client(way: &Way, case: &Case, start: Instant, end: Instant) -> anyhow::Resul
         if pieces == 0 {
             bail!("an answer was empty");
         }
+        requests += 1;
         let now = Instant::now();
         if interrupt::happened() {
             bail!("interrupted");
         }
         if now >= end {
-            return Ok(times);
+            return Ok(Sent { times, requests });
         }
         if begin >= start {
             times.push(now - begin);

@@ -1,0 +1,149 @@
+//! What recording costs, on each engine: the gateway's recorded route beside the one that it does not record, with the
+//! same body, from a provider that takes its time.
+//!
+//! Three figures. The rate with many clients, which says what the machine can take; the processor time of the gateway
+//! for each request; and for one client alone what an answer is held back, beside the time of one commit by itself.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::{Case, Rate, Way, measure};
+use crate::demo::Stage;
+use crate::workspace::{Programs, Workspace};
+use crate::{db, process};
+
+const CLIENTS: usize = 256;
+const ROUNDS: usize = 5;
+/// How long the provider takes.
+const PROVIDER_MS: u32 = 20;
+
+/// The way that is recorded, and the one that is not.
+const PATHS: [&str; 2] = [
+    "/api/v2/aibridge/anthropic/v1/messages",
+    "/api/v2/aibridge/anthropic/v1/messages/count_tokens",
+];
+
+/// Both ways in one round.
+struct Round {
+    /// Of the rates, recorded to not recorded.
+    rate: f64,
+    /// Of the gateway's processor times for one request.
+    processor: f64,
+    /// Of one client alone.
+    added: Duration,
+}
+
+pub(super) fn run(workspace: &Workspace, programs: &Programs, seconds: u64) -> anyhow::Result<()> {
+    println!(
+        "\nRecorded to not recorded, the provider taking {PROVIDER_MS} ms: {ROUNDS} rounds of {seconds} s\n"
+    );
+    let mut lines = Vec::new();
+    let stage = Stage::start(programs)?;
+    let file = format!("sqlite:{}", stage.scratch().join("commit.db").display());
+    lines.push(line("SQLite", stage, &commit(programs, &file)?, seconds)?);
+    let database = db::durable(workspace)?;
+    let stage = Stage::start_on(programs, Some(database.url()))?;
+    lines.push(line(
+        "PostgreSQL",
+        stage,
+        &commit(programs, database.url())?,
+        seconds,
+    )?);
+    println!(
+        "\n{:<12} {:>22} {:>22} {:>26} {:>20}",
+        "",
+        format!("rate, {CLIENTS} clients"),
+        "processor a request",
+        "added for one client",
+        "one commit alone"
+    );
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn line(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Result<String> {
+    stage.owner()?;
+    let token = stage.token("bench")?;
+    let ways = PATHS.map(|path| Way {
+        address: stage.address,
+        path,
+        credential: token.clone(),
+    });
+    let mut rounds = Vec::new();
+    for number in 0..ROUNDS {
+        rounds.push(round(&stage, &ways, number, Duration::from_secs(seconds))?);
+    }
+    stage.stop()?;
+    let added = median(rounds.iter().map(|round| round.added.as_secs_f64() * 1000.0));
+    Ok(format!(
+        "{engine:<12} {:>22} {:>22} {:>26} {:>20}",
+        format!("x {:.2}", median(rounds.iter().map(|round| round.rate))),
+        format!("x {:.2}", median(rounds.iter().map(|round| round.processor))),
+        format!("{added:.3} ms"),
+        format!("{:.3} ms", commit.as_secs_f64() * 1000.0),
+    ))
+}
+
+/// The order of the two changes from round to round.
+fn round(stage: &Stage, ways: &[Way; 2], number: usize, time: Duration) -> anyhow::Result<Round> {
+    let case = case();
+    let mut results = [None, None];
+    for turn in 0..2 {
+        let which = (turn + number) % 2;
+        let before = stage.server_time()?;
+        let many = measure(&ways[which], &case, CLIENTS, time)?;
+        let processor = stage.server_time()?.saturating_sub(before).as_secs_f64() / as_number(&many)?;
+        let alone = measure(&ways[which], &case, 1, time)?;
+        results[which] = Some((many.per_second, processor, alone.median));
+    }
+    let [Some(recorded), Some(not)] = results else {
+        bail!("a way was not measured");
+    };
+    Ok(Round {
+        rate: recorded.0 / not.0,
+        processor: recorded.1 / not.1,
+        added: recorded.2.saturating_sub(not.2),
+    })
+}
+
+fn as_number(rate: &Rate) -> anyhow::Result<f64> {
+    Ok(f64::from(u32::try_from(rate.requests)?))
+}
+
+fn case() -> Case {
+    let text = format!("[[sim: head_delay_ms={PROVIDER_MS}]] {}", "x".repeat(1000));
+    let body = json!({
+        "model": "claude-sonnet-4-8",
+        "max_tokens": 1000,
+        "messages": [{ "role": "user", "content": text }],
+    });
+    Case {
+        name: "recorded",
+        unit: "req",
+        body: body.to_string(),
+        units: 1,
+    }
+}
+
+/// The time of one commit of one record by itself, on a database of the kind that the gateway uses.
+fn commit(programs: &Programs, url: &str) -> anyhow::Result<Duration> {
+    let program: &Path = programs.path("commit")?;
+    let printed = process::quiet(Command::new(program).arg(url))?;
+    let micros = printed
+        .trim()
+        .parse()
+        .with_context(|| format!("not a number: {printed}"))?;
+    Ok(Duration::from_micros(micros))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
