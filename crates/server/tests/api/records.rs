@@ -413,6 +413,23 @@ async fn a_session_is_shown_with_its_threads() {
     let listed = scene.get("/sessions?session_id=kitchen", &scene.alice).await;
     assert_eq!(listed["sessions"][0]["threads"], 2);
     assert_eq!(listed["sessions"][0]["interceptions"], 3);
+    let all = scene.get("/sessions", &scene.auditor).await;
+    let lines = scene
+        .export("/sessions", "application/x-ndjson", &scene.auditor)
+        .await;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(all["sessions"], json!(lines));
+    let csv = scene
+        .export("/sessions?session_id=kitchen", "text/csv", &scene.alice)
+        .await;
+    let row = csv.split("\r\n").nth(1).unwrap();
+    assert!(
+        row.ends_with(",anthropic,claude-opus,2,3,30,60,900,120,15,And a cake?"),
+        "{row}"
+    );
     let both = scene.get("/sessions?limit=2", &scene.auditor).await;
     let last = both["sessions"][1]["id"].as_str().unwrap();
     let rest = scene
