@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop the test, as tests do")]
 
 mod aibridge;
+mod aibridge_export;
 mod audit;
 mod completion;
 mod errors;

@@ -11,6 +11,8 @@ mod exports;
 mod permissions;
 mod recorded;
 mod records;
+mod records_shown;
+mod scene;
 mod sessions;
 mod support;
 mod tokens;
