@@ -124,7 +124,8 @@ fn session() -> Value {
 }
 
 fn lines_of(results: &[Value]) -> String {
-    results.iter().map(|one| format!("{one}\n")).collect()
+    let lines: Vec<String> = results.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 #[test]
@@ -194,11 +195,15 @@ fn a_table_takes_as_many_as_are_wanted_and_says_if_there_are_more() {
     let [one, two, three] = [3, 2, 1].map(interception);
     let after = |row: &Value| row["id"].as_str().unwrap().to_owned();
     server
-        .on("GET /aibridge/interceptions?limit=2", 200, &page(&[one.clone()]))
+        .on(
+            "GET /aibridge/interceptions?limit=2",
+            200,
+            &page(std::slice::from_ref(&one)),
+        )
         .on(
             &format!("GET /aibridge/interceptions?limit=1&after_id={}", after(&one)),
             200,
-            &page(&[two.clone()]),
+            &page(std::slice::from_ref(&two)),
         )
         .on(
             &format!("GET /aibridge/interceptions?limit=1&after_id={}", after(&two)),
@@ -388,9 +393,8 @@ fn show() {
     insta::assert_snapshot!("aibridge_interceptions_show_failed", run(&[id]).success());
 }
 
-#[test]
-fn sessions() {
-    let server = FakeServer::start();
+/// The session with a thread.
+fn session_detail() -> Value {
     let mut detail = session();
     let tokens = json!({
         "input_tokens": 10,
@@ -423,6 +427,13 @@ fn sessions() {
             "tool_calls": interception(1)["tool_usages"],
         }],
     }]);
+    detail
+}
+
+#[test]
+fn sessions() {
+    let server = FakeServer::start();
+    let detail = session_detail();
     let mut rest = detail.clone();
     rest["threads"] = json!([]);
     let list = json!({"count": 1, "count_capped": false, "sessions": [session()]});

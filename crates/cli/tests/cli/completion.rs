@@ -170,3 +170,41 @@ fn failures_are_silent() {
     assert!(offered(&home, &["tokens", "rm", "x"]).is_empty());
     assert!(offered(&Home::new(), &["tokens", "rm", "x"]).is_empty());
 }
+
+#[test]
+fn names_in_records_are_asked_of_the_server() {
+    let server = FakeServer::start();
+    server
+        .on(
+            "GET /aibridge/models?limit=200",
+            200,
+            &json!(["claude-opus-4-1", "$(id)", "gpt-5"]),
+        )
+        .on(
+            "GET /aibridge/clients?limit=200",
+            200,
+            &json!(["Claude Code", "Codex"]),
+        )
+        .on(
+            "GET /aibridge/usage?group_by=provider",
+            200,
+            &json!({"results": [{
+                "provider_name": "openai",
+                "requests": 1,
+                "errors": 0,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "cache_write_input_tokens": 0,
+            }]}),
+        );
+    let home = Home::logged_in(&server);
+    for (option, names) in [
+        ("--model", &["claude-opus-4-1", "gpt-5"][..]),
+        ("--client", &["Codex"]),
+        ("--provider", &["openai"]),
+    ] {
+        let words = ["aibridge", "interceptions", "list", option, ""];
+        assert_eq!(offered(&home, &words), names, "{option}");
+    }
+}

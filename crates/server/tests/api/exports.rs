@@ -140,3 +140,23 @@ async fn few_exports_run_at_once_and_the_end_of_one_makes_room() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn an_export_that_cannot_go_on_never_looks_complete() {
+    let (server, owner) = Server::with_owner().await;
+    much(&server, &owner).await;
+    let mut export = begin(&server, &owner, "application/x-ndjson", "").await;
+    assert!(export.chunk().await.unwrap().is_some());
+    for name in ["coder.db", "coder.db-wal"] {
+        let path = server.directory().join(name);
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(4096).unwrap();
+    }
+    loop {
+        match export.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it looks complete"),
+            Err(_) => break,
+        }
+    }
+}

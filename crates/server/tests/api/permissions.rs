@@ -31,8 +31,24 @@ async fn the_table() {
     let mut fresh = 0;
     let mut failures = Vec::new();
     // 0 stands for any success.
-    let rows: [(&str, &str, Option<Value>, [u16; 7]); 16] = [
+    let rows: [(&str, &str, Option<Value>, [u16; 7]); 22] = [
         ("GET", "/audit", None, [401, 401, 403, 403, 0, 403, 0]),
+        (
+            "GET",
+            "/aibridge/interceptions",
+            None,
+            [401, 401, 403, 0, 0, 0, 0],
+        ),
+        ("GET", "/aibridge/sessions", None, [401, 401, 403, 0, 0, 0, 0]),
+        ("GET", "/aibridge/usage", None, [401, 401, 403, 0, 0, 0, 0]),
+        ("GET", "/aibridge/models", None, [401, 401, 403, 0, 0, 0, 0]),
+        ("GET", "/ai-gateway/clients", None, [401, 401, 403, 0, 0, 0, 0]),
+        (
+            "GET",
+            "/aibridge/sessions/nobodys",
+            None,
+            [401, 401, 403, 404, 404, 404, 404],
+        ),
         ("GET", "/users/me", None, [401, 401, 403, 0, 0, 0, 0]),
         ("GET", "/users", None, [401, 401, 403, 403, 0, 0, 0]),
         ("GET", "/users/{victim}", None, [401, 401, 403, 404, 0, 0, 0]),

@@ -34,8 +34,8 @@ impl Scene {
                 of_alice.asks(3, "Paint it 100% blue").with(|exchange| {
                     exchange.start.provider = gateway_core::ProviderKind::OpenAi;
                     exchange.start.provider_name = "openai".parse().unwrap();
-                    exchange.start.model = "gpt-5".to_owned();
-                    exchange.start.client = "Codex".to_owned();
+                    exchange.start.model = "gpt-5".into();
+                    exchange.start.client = "Codex".into();
                     exchange.start.marks.insert(Mark::PromptCut);
                     exchange.end.as_mut().unwrap().outcome = Outcome::ProviderError;
                 }),
@@ -46,7 +46,7 @@ impl Scene {
                 of_bob
                     .asks(6, "Second part")
                     .in_session("bobs-own")
-                    .with(|exchange| exchange.start.model = "bobs-model".to_owned()),
+                    .with(|exchange| exchange.start.model = "bobs-model".into()),
             ])
             .await;
         Self {
@@ -413,6 +413,23 @@ async fn a_session_is_shown_with_its_threads() {
     let listed = scene.get("/sessions?session_id=kitchen", &scene.alice).await;
     assert_eq!(listed["sessions"][0]["threads"], 2);
     assert_eq!(listed["sessions"][0]["interceptions"], 3);
+    let all = scene.get("/sessions", &scene.auditor).await;
+    let lines = scene
+        .export("/sessions", "application/x-ndjson", &scene.auditor)
+        .await;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(all["sessions"], json!(lines));
+    let csv = scene
+        .export("/sessions?session_id=kitchen", "text/csv", &scene.alice)
+        .await;
+    let row = csv.split("\r\n").nth(1).unwrap();
+    assert!(
+        row.ends_with(",anthropic,claude-opus,2,3,30,60,900,120,15,And a cake?"),
+        "{row}"
+    );
     let both = scene.get("/sessions?limit=2", &scene.auditor).await;
     let last = both["sessions"][1]["id"].as_str().unwrap();
     let rest = scene

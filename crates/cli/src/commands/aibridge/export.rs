@@ -33,9 +33,10 @@ pub(super) async fn copy_list(
 ) -> anyhow::Result<()> {
     let client = context.client()?;
     let limit = limits.of_export();
-    let total = match progress::is_shown() {
-        true => total(&client, path, &query, limit).await?,
-        false => None,
+    let total = if progress::is_shown() {
+        total(&client, path, &query, limit).await?
+    } else {
+        None
     };
     query.extend(limit.map(|limit| ("limit", limit.to_string())));
     copy(context, &client, path, &query, form, total).await

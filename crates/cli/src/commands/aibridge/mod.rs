@@ -11,6 +11,7 @@ mod filters;
 mod interceptions;
 mod sessions;
 mod short_id;
+mod table;
 mod usage;
 
 /// Show what was asked of the providers: one's own, for owners and auditors all.

@@ -5,6 +5,7 @@
 //! one look at the list finds it.
 
 use anyhow::bail;
+use uuid::Uuid;
 
 use super::filters::Parameter;
 
@@ -17,7 +18,7 @@ const SHORTEST: usize = 8;
 /// The end of the ids that begin with nothing.
 const LAST: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
-pub(super) fn shorten(id: impl ToString) -> String {
+pub(super) fn shorten(id: Uuid) -> String {
     let mut id = id.to_string();
     id.truncate(SHOWN);
     id
@@ -40,7 +41,9 @@ pub(super) fn beginning(text: &str, after: &'static str) -> Option<Vec<Parameter
 pub(super) fn only<T>(text: &str, listed: Vec<T>, id: impl Fn(&T) -> String) -> anyhow::Result<Option<T>> {
     let mut meant = listed.into_iter().filter(|one| id(one).starts_with(text));
     match (meant.next(), meant.next()) {
-        (Some(_), Some(_)) => bail!("more than one id begins with {text}; write more of it, see `-o json`"),
+        (Some(_), Some(_)) => {
+            bail!("more than one id begins with {text}; take the whole one: list with `-c \"full id\"`")
+        }
         (found, _) => Ok(found),
     }
 }

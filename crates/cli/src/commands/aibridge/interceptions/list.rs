@@ -2,19 +2,18 @@
 
 use clap::Args;
 use gateway_api_types::{Interception, InterceptionsPage};
+use uuid::Uuid;
 
 use super::super::PROMPT;
 use super::super::export::{self, Form};
-use super::super::filters::{Filters, Limits, borrowed};
+use super::super::filters::{Filters, Limits};
+use super::super::table::{self, Page};
 use super::{DEFAULT_COLUMNS, InterceptionColumn};
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::output::{ExportFormat, one_line};
 
 const PATH: [&str; 2] = ["aibridge", "interceptions"];
-
-/// As many as the server gives at once.
-const PAGE: u64 = 1000;
 
 /// List requests to providers, newest first.
 ///
@@ -39,55 +38,48 @@ pub(crate) struct List {
 impl List {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let form = match self.output {
-            ExportFormat::Table => return self.table(context).await,
             ExportFormat::Json => Form::Json,
             ExportFormat::Csv => Form::Csv,
+            ExportFormat::Table => {
+                let columns = if self.column.is_empty() {
+                    &DEFAULT_COLUMNS
+                } else {
+                    self.column.as_slice()
+                };
+                return table::print::<InterceptionsPage, _>(
+                    context,
+                    &PATH,
+                    &self.filters,
+                    self.limits,
+                    columns,
+                )
+                .await;
+            }
         };
         export::copy_list(context, &PATH, self.filters.query(), self.limits, form).await?;
         Ok(Exit::Success)
     }
+}
 
-    async fn table(self, context: &Context) -> anyhow::Result<Exit> {
-        let client = context.client()?;
-        let limit = self.limits.of_table();
-        let mut rows: Vec<Interception> = Vec::new();
-        let has_more = loop {
-            let left = limit.map_or(PAGE, |limit| PAGE.min(limit - rows.len() as u64));
-            let mut query = self.filters.query();
-            // Whether there is one more is seen by asking for it.
-            query.push(("limit", if left == 0 { 1 } else { left }.to_string()));
-            query.extend(rows.last().map(|row| ("after_id", row.id.to_string())));
-            let page: InterceptionsPage = client.get_with(&PATH, &borrowed(&query)).await?;
-            if page.results.is_empty() || left == 0 {
-                break !page.results.is_empty();
-            }
-            rows.extend(page.results.into_iter().map(slim));
-        };
-        if rows.is_empty() {
-            context.output.note("Nothing found.");
-        } else if self.column.is_empty() {
-            context.output.table(&DEFAULT_COLUMNS, &rows)?;
-        } else {
-            context.output.table(&self.column, &rows)?;
-        }
-        if has_more {
-            context.output.note(&format!(
-                "There are more than these {}; `--all` shows all.",
-                rows.len()
-            ));
-        }
-        Ok(Exit::Success)
+impl Page for InterceptionsPage {
+    type Row = Interception;
+
+    fn rows(self) -> Vec<Interception> {
+        self.results.into_iter().map(slim).collect()
+    }
+
+    fn id(row: &Interception) -> Uuid {
+        row.id
     }
 }
 
-/// A table needs all its rows at once, but of long texts only the beginning.
 fn slim(mut row: Interception) -> Interception {
     row.model_thoughts = Vec::new();
     for tool in &mut row.tool_usages {
         tool.input = None;
     }
     for prompt in &mut row.user_prompts {
-        // Once more than is shown, so that it still shows that it was cut.
+        // One character more than is shown, so that it can be seen that there is more.
         prompt.prompt = one_line(&prompt.prompt, PROMPT + 1);
     }
     row

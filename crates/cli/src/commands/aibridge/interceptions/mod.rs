@@ -23,7 +23,7 @@ pub(crate) struct Interceptions {
 #[derive(Debug, Subcommand)]
 enum InterceptionsCommand {
     #[command(visible_alias = "ls")]
-    List(list::List),
+    List(Box<list::List>),
     Show(show::Show),
 }
 

@@ -3,17 +3,18 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 use gateway_api_types::{Interception, InterceptionsPage};
+use uuid::Uuid;
 
 use super::super::export::{self, Form};
 use super::super::filters::borrowed;
-use super::super::short_id;
-use super::InterceptionColumn;
+use super::super::{short_id, user};
+use super::outcome;
 use crate::client::Client;
 use crate::commands::Context;
 use crate::exit::Exit;
-use crate::output::{Column as _, ExportFormat, paragraph, visible};
+use crate::output::{ExportFormat, paragraph, time, visible};
 
 /// Show one request to a provider with all that was recorded of it.
 #[derive(Debug, Args)]
@@ -64,25 +65,10 @@ async fn find(client: &Client, id: &str) -> anyhow::Result<Interception> {
 /// One `Title: value` a line for what there is, then the texts.
 fn page(found: &Interception) -> String {
     let mut text = String::new();
-    let columns = InterceptionColumn::value_variants().iter().filter(|column| {
-        !matches!(
-            column,
-            InterceptionColumn::Id
-                | InterceptionColumn::Tools
-                | InterceptionColumn::Error
-                | InterceptionColumn::Prompt
-        )
-    });
-    for column in columns {
-        let value = visible(&column.cell(found));
+    for (title, value) in facts(found) {
         if !value.is_empty() {
-            let title = column.title().replace("full id", "id");
-            writeln!(text, "{:<15} {value}", format!("{title}:")).expect(INFALLIBLE);
+            writeln!(text, "{:<15} {}", format!("{title}:"), visible(&value)).expect(INFALLIBLE);
         }
-    }
-    let error = [&found.error_type, &found.error_message];
-    for part in error.into_iter().flatten() {
-        writeln!(text, "{:<15} {}", "error:", visible(part)).expect(INFALLIBLE);
     }
     if let Some(prompt) = found.prompt() {
         section(&mut text, "Prompt", prompt);
@@ -104,6 +90,52 @@ fn page(found: &Interception) -> String {
         );
     }
     text
+}
+
+fn facts(found: &Interception) -> Vec<(&'static str, String)> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let error = [&found.error_type, &found.error_message];
+    let error: Vec<&str> = error.into_iter().flatten().map(String::as_str).collect();
+    let mut facts = vec![
+        ("id", found.id.to_string()),
+        ("started at", time(found.started_at)),
+        ("ended at", found.ended_at.map(time).unwrap_or_default()),
+        ("user", user(&found.initiator)),
+        ("token", found.api_key_id.clone()),
+        ("provider", found.provider_name.clone()),
+        ("route", found.route.clone()),
+        (
+            "credential",
+            format!("{} {}", found.credential_kind, found.credential_hint),
+        ),
+        ("client", found.client.clone()),
+        ("user agent", text(&found.user_agent)),
+        ("model", found.model.clone()),
+        ("answered model", text(&found.answered_model)),
+        ("session", found.session_id.clone()),
+        ("continues", id(found.thread_parent_id)),
+        (
+            "status",
+            found.status.map(|status| status.to_string()).unwrap_or_default(),
+        ),
+        ("outcome", outcome(found.outcome.as_deref())),
+        ("stop reason", text(&found.stop_reason)),
+        ("error", error.join(": ")),
+        ("answer", text(&found.provider_response_id)),
+        ("marks", found.marks.join(", ")),
+    ];
+    for usage in &found.token_usages {
+        let reasoning = usage.reasoning_tokens.map(|count| count.to_string());
+        facts.extend([
+            ("input", usage.input_tokens.to_string()),
+            ("output", usage.output_tokens.to_string()),
+            ("cache read", usage.cache_read_input_tokens.to_string()),
+            ("cache write", usage.cache_write_input_tokens.to_string()),
+            ("reasoning", reasoning.unwrap_or_default()),
+        ]);
+    }
+    facts
 }
 
 const INFALLIBLE: &str = "a string takes everything";

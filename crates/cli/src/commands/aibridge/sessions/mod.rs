@@ -23,7 +23,7 @@ pub(crate) struct Sessions {
 #[derive(Debug, Subcommand)]
 enum SessionsCommand {
     #[command(visible_alias = "ls")]
-    List(list::List),
+    List(Box<list::List>),
     Show(show::Show),
 }
 

@@ -137,7 +137,9 @@ fn add_thread(text: &mut String, thread: &AiThread) {
     if thread.is_cut {
         text.push_str("  (there is more of this thread than is shown)\n");
     }
-    for error in [&thread.error_type, &thread.error_message].into_iter().flatten() {
-        writeln!(text, "  error: {}", visible(error)).expect(INFALLIBLE);
+    let error = [&thread.error_type, &thread.error_message];
+    let error: Vec<&str> = error.into_iter().flatten().map(String::as_str).collect();
+    if !error.is_empty() {
+        writeln!(text, "  error: {}", visible(&error.join(": "))).expect(INFALLIBLE);
     }
 }
