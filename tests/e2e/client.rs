@@ -1,6 +1,7 @@
 //! A client that sees every byte of an answer, however it ends.
 
 use std::fmt::Write as _;
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +24,7 @@ pub(crate) enum End {
     Cut,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// 0 if not even the head came.
     pub(crate) status: u16,
@@ -50,10 +51,15 @@ const LONG: usize = 256 * 1024;
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.unwrap(),
+        Self::try_connect(address).await.unwrap()
+    }
+
+    /// The same where the server may be gone.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            stream: TcpStream::connect(address).await?,
             buffer: Vec::new(),
-        }
+        })
     }
 
     /// With the smallest receive buffer, so that a client that does not read is soon felt by the server.
@@ -67,6 +73,16 @@ impl Client {
     }
 
     pub(crate) async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.try_post(path, headers, body).await.unwrap();
+    }
+
+    /// The same where the server may be gone.
+    pub(crate) async fn try_post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut head = format!(
             "POST {path} HTTP/1.1\r\nhost: gateway.test\r\ncontent-length: {}\r\n",
             body.len()
@@ -75,8 +91,13 @@ impl Client {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        self.stream.write_all(head.as_bytes()).await.unwrap();
-        self.stream.write_all(body).await.unwrap();
+        self.stream.write_all(head.as_bytes()).await?;
+        self.stream.write_all(body).await
+    }
+
+    /// What has come of an answer that is not whole.
+    pub(crate) fn received(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// Reads until the body has begun.

@@ -7,10 +7,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod client;
+mod cluster;
+mod disk;
 mod durability;
 mod fidelity;
 mod journey;
 mod lifecycle;
+mod load;
+mod records;
+mod records_fault;
+mod records_killed;
 mod revocation;
 mod support;
 mod upstream;
