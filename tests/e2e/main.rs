@@ -7,10 +7,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod client;
+mod corpus;
 mod durability;
 mod fidelity;
+mod fixtures;
+mod hostile;
 mod journey;
 mod lifecycle;
+mod provider;
 mod revocation;
+mod rows;
 mod support;
 mod upstream;

@@ -144,6 +144,16 @@ impl Site {
         self.directory.path().join(name)
     }
 
+    /// None on SQLite.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database.as_ref().map(|database| database.url.as_str())
+    }
+
+    /// What the servers have printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
     fn server(&self, settings: &[(&str, &str)]) -> Command {
         let mut command = coder(&self.path("server"));
         command
@@ -248,7 +258,7 @@ impl Gateway {
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.site.path("log")).unwrap()
+        self.site.log()
     }
 
     async fn wait_until_up(&mut self) {
