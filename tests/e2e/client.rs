@@ -100,10 +100,37 @@ impl Client {
         &self.buffer
     }
 
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// Reads until the body has begun.
     pub(crate) async fn read_some(&mut self) {
         patiently("the first bytes of the body", async {
             while self.head_end().is_none_or(|at| self.buffer.len() <= at + 4) {
+                let mut chunk = vec![0; 4096];
+                let count = self.stream.read(&mut chunk).await.unwrap();
+                assert!(
+                    count > 0,
+                    "closed after {:?}",
+                    String::from_utf8_lossy(&self.buffer)
+                );
+                self.buffer.extend_from_slice(&chunk[..count]);
+            }
+        })
+        .await;
+    }
+
+    /// Reads until so much of the body has come.
+    pub(crate) async fn read_body(&mut self, length: usize) {
+        patiently("the beginning of the body", async {
+            loop {
+                if let Some((_, headers, start)) = self.head()
+                    && body_of(&headers, &self.buffer[start..]).0.len() >= length
+                {
+                    return;
+                }
                 let mut chunk = vec![0; 4096];
                 let count = self.stream.read(&mut chunk).await.unwrap();
                 assert!(

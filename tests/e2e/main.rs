@@ -8,15 +8,20 @@
 
 mod client;
 mod cluster;
+mod corpus;
 mod disk;
 mod durability;
 mod fidelity;
+mod fixtures;
+mod hostile;
 mod journey;
 mod lifecycle;
 mod load;
+mod provider;
 mod records;
 mod records_fault;
 mod records_killed;
 mod revocation;
+mod rows;
 mod support;
 mod upstream;

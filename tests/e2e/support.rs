@@ -203,6 +203,16 @@ impl Site {
             .unwrap()
     }
 
+    /// None on SQLite.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database.as_ref().map(|database| database.url.as_str())
+    }
+
+    /// What the servers have printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
     fn server(&self, settings: &[(&str, &str)]) -> Command {
         let mut command = match &self.disk {
             Some(disk) => coder_by(disk.wrapper(), &self.path("server")),
@@ -318,7 +328,7 @@ impl Gateway {
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.site.path("log")).unwrap()
+        self.site.log()
     }
 
     async fn wait_until_up(&mut self) {
