@@ -1,6 +1,7 @@
 //! A client that sees every byte of an answer, however it ends.
 
 use std::fmt::Write as _;
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +24,7 @@ pub(crate) enum End {
     Cut,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// 0 if not even the head came.
     pub(crate) status: u16,
@@ -50,10 +51,15 @@ const LONG: usize = 256 * 1024;
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.unwrap(),
+        Self::try_connect(address).await.unwrap()
+    }
+
+    /// The same where the server may be gone.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            stream: TcpStream::connect(address).await?,
             buffer: Vec::new(),
-        }
+        })
     }
 
     /// With the smallest receive buffer, so that a client that does not read is soon felt by the server.
@@ -67,6 +73,16 @@ impl Client {
     }
 
     pub(crate) async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.try_post(path, headers, body).await.unwrap();
+    }
+
+    /// The same where the server may be gone.
+    pub(crate) async fn try_post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut head = format!(
             "POST {path} HTTP/1.1\r\nhost: gateway.test\r\ncontent-length: {}\r\n",
             body.len()
@@ -75,14 +91,46 @@ impl Client {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        self.stream.write_all(head.as_bytes()).await.unwrap();
-        self.stream.write_all(body).await.unwrap();
+        self.stream.write_all(head.as_bytes()).await?;
+        self.stream.write_all(body).await
+    }
+
+    /// What has come of an answer that is not whole.
+    pub(crate) fn received(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Reads until the body has begun.
     pub(crate) async fn read_some(&mut self) {
         patiently("the first bytes of the body", async {
             while self.head_end().is_none_or(|at| self.buffer.len() <= at + 4) {
+                let mut chunk = vec![0; 4096];
+                let count = self.stream.read(&mut chunk).await.unwrap();
+                assert!(
+                    count > 0,
+                    "closed after {:?}",
+                    String::from_utf8_lossy(&self.buffer)
+                );
+                self.buffer.extend_from_slice(&chunk[..count]);
+            }
+        })
+        .await;
+    }
+
+    /// Reads until so much of the body has come.
+    pub(crate) async fn read_body(&mut self, length: usize) {
+        patiently("the beginning of the body", async {
+            loop {
+                if let Some((_, headers, start)) = self.head()
+                    && body_of(&headers, &self.buffer[start..]).0.len() >= length
+                {
+                    return;
+                }
                 let mut chunk = vec![0; 4096];
                 let count = self.stream.read(&mut chunk).await.unwrap();
                 assert!(

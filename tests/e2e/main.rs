@@ -7,10 +7,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod client;
+mod cluster;
+mod corpus;
+mod disk;
 mod durability;
 mod fidelity;
+mod fixtures;
+mod hostile;
 mod journey;
 mod lifecycle;
+mod load;
+mod provider;
+mod records;
+mod records_fault;
+mod records_killed;
 mod revocation;
+mod rows;
 mod support;
 mod upstream;

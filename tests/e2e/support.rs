@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use gateway_core::Secret;
+use gateway_store::{DEFAULT_FILE_NAME, Purpose, Store, StoreOptions, Target};
 use gateway_testkit::sim::{Sim, SimConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
+use crate::disk::Disk;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const ANTHROPIC_KEY: &str = "sk-ant-organisation";
@@ -21,6 +24,12 @@ pub(crate) const RESPONSES: &str = "/api/v2/aibridge/openai/v1/responses";
 
 /// How long a test waits for something that is bound to happen.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Figures of a run that passes, for who runs it by hand.
+#[expect(clippy::print_stdout, reason = "the test runner shows it to who asks for it")]
+pub(crate) fn report(figures: &str) {
+    println!("{figures}");
+}
 
 pub(crate) async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
@@ -51,21 +60,28 @@ pub(crate) enum Engine {
     clippy::disallowed_methods,
     reason = "the test runner hands over what it built and started"
 )]
-fn from_runner(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run `cargo xtask test e2e`"))
+pub(crate) fn from_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+pub(crate) fn from_runner(name: &str) -> String {
+    from_environment(name).unwrap_or_else(|| panic!("{name} is not set; run `cargo xtask test e2e`"))
 }
 
 /// What outlives a restart of the server.
 pub(crate) struct Site {
+    /// Where SQLite keeps its files, if that can be full.
+    pub(crate) disk: Option<Disk>,
     directory: TempDir,
     database: Option<Database>,
     address: SocketAddr,
     pub(crate) sim: Sim,
 }
 
-/// A database of the test's own on the throw-away server.
+/// A PostgreSQL database.
 struct Database {
-    name: String,
+    /// One of the test's own on the throw-away server, to be dropped.
+    name: Option<String>,
     url: String,
 }
 
@@ -95,7 +111,7 @@ impl Database {
         let mut url = url::Url::parse(&server).unwrap();
         url.set_path(&name);
         Self {
-            name,
+            name: Some(name),
             url: url.into(),
         }
     }
@@ -103,10 +119,12 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        psql(
-            &from_runner("TEST_POSTGRES_URL"),
-            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
-        );
+        if let Some(name) = &self.name {
+            psql(
+                &from_runner("TEST_POSTGRES_URL"),
+                &format!("DROP DATABASE {name} WITH (FORCE)"),
+            );
+        }
     }
 }
 
@@ -122,19 +140,45 @@ fn psql(url: &str, statement: &str) {
     );
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn signal(process: u32, name: &str) {
+    let status = std::process::Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Site {
     pub(crate) async fn new(engine: Engine) -> Self {
+        Self::with((engine == Engine::Postgres).then(Database::create)).await
+    }
+
+    /// On a PostgreSQL database that is somebody else's to remove.
+    pub(crate) async fn on_postgres(url: &str) -> Self {
+        let url = url.to_owned();
+        Self::with(Some(Database { name: None, url })).await
+    }
+
+    /// On SQLite, on a disk that can be full.
+    pub(crate) async fn on_disk() -> Self {
+        let site = Self::with(None).await;
+        let disk = Some(Disk::at(site.path("server")));
+        Self { disk, ..site }
+    }
+
+    async fn with(database: Option<Database>) -> Self {
         let sim = Sim::start(SimConfig {
             accept_keys: vec![ANTHROPIC_KEY.into(), OPENAI_KEY.into(), "own-key".into()],
             ..SimConfig::default()
         });
         Self {
+            disk: None,
             directory: tempfile::tempdir().unwrap(),
-            database: (engine == Engine::Postgres).then(Database::create),
+            database,
             address: free_address(),
             sim: sim.await.unwrap(),
         }
@@ -144,8 +188,36 @@ impl Site {
         self.directory.path().join(name)
     }
 
+    /// The database of the server, for a look at what it has stored.
+    pub(crate) async fn store(&self) -> Store {
+        let target = match &self.database {
+            Some(database) => Target::Postgres {
+                url: Secret::new(database.url.as_str()),
+            },
+            None => Target::Sqlite {
+                path: self.path("server").join(DEFAULT_FILE_NAME),
+            },
+        };
+        Store::open(StoreOptions::new(target), Purpose::Server)
+            .await
+            .unwrap()
+    }
+
+    /// None on SQLite.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database.as_ref().map(|database| database.url.as_str())
+    }
+
+    /// What the servers have printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
     fn server(&self, settings: &[(&str, &str)]) -> Command {
-        let mut command = coder(&self.path("server"));
+        let mut command = match &self.disk {
+            Some(disk) => coder_by(disk.wrapper(), &self.path("server")),
+            None => coder(&self.path("server")),
+        };
         command
             .arg("server")
             .env("CODER_HTTP_ADDRESS", self.address.to_string())
@@ -200,7 +272,15 @@ fn http_client() -> reqwest::Client {
 
 /// The command line with nothing of this machine's environment but what it needs to run.
 pub(crate) fn coder(config: &Path) -> Command {
-    let mut command = Command::new(from_runner("CODER_BIN"));
+    coder_by(&[], config)
+}
+
+/// The same by way of another program, which is given it as its last argument.
+fn coder_by(wrapper: &[&str], config: &Path) -> Command {
+    let program = from_runner("CODER_BIN");
+    let mut words = wrapper.iter().copied().chain([program.as_str()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
     command
         .env_clear()
         .env("HOME", config)
@@ -248,7 +328,7 @@ impl Gateway {
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.site.path("log")).unwrap()
+        self.site.log()
     }
 
     async fn wait_until_up(&mut self) {
@@ -273,13 +353,12 @@ impl Gateway {
         .await;
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let id = self.process.id().unwrap().to_string();
-        let status = std::process::Command::new("kill")
-            .args(["-s", signal, &id])
-            .status()
-            .unwrap();
-        assert!(status.success());
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.process_id(), name);
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id().unwrap()
     }
 
     /// Waits for the process to end; gives what outlives it and whether it ended well.

@@ -101,6 +101,11 @@ impl Database {
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
+
+    /// The folder of PostgreSQL's programs, for tests that start a server of their own.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.cluster.programs
+    }
 }
 
 impl Drop for Database {

@@ -247,8 +247,26 @@ pub fn redact(text: &str) -> String {
         out.push_str("...");
         rest = &rest[found.end..];
     }
-    out.push_str(rest);
+    match torn_shape(rest) {
+        Some(start) => {
+            out.push_str(&rest[..start + SECRET_START]);
+            out.push_str("...");
+        }
+        None => out.push_str(rest),
+    }
     out
+}
+
+/// Where the text was cut within a token, behind the beginning of its secret.
+fn torn_shape(text: &str) -> Option<usize> {
+    let start = text.rfind(PREFIX)?;
+    let tail = &text.as_bytes()[start..];
+    let is_torn = tail.len() > SECRET_START
+        && tail.len() < TOKEN_LENGTH
+        && tail[ID_START..ID_END].iter().copied().all(is_base62)
+        && tail[ID_END] == b'_'
+        && tail[SECRET_START..].iter().copied().all(is_base62);
+    is_torn.then_some(start)
 }
 
 fn contains_shape_decoded(value: &[u8]) -> bool {
@@ -388,6 +406,13 @@ mod tests {
         let shown = format!("cdr_{}_...", token.id());
         assert_eq!(redact(&line), format!("a {shown} b {shown}"));
         assert_eq!(redact("nothing here"), "nothing here");
+        // A text that was cut may end within a token.
+        for length in SECRET_START..token.expose().len() {
+            let beginning = &token.expose()[..length];
+            let expected = if length == SECRET_START { beginning } else { &shown };
+            assert_eq!(redact(&format!("a {beginning}")), format!("a {expected}"));
+        }
+        assert_eq!(redact("cdr_0123456789_abc d"), "cdr_0123456789_abc d");
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 pub use self::content::{PROMPT_MAX, Prompt};
 use self::scan::Members;
-use self::text::{SHORT_MAX, fold, short};
+use self::text::{SHORT_MAX, fold, short, short_or_mended};
 use crate::route::Api;
 
 /// No key of interest is longer, each letter written as an escape.
@@ -38,6 +38,8 @@ pub struct RequestView {
     pub is_json: bool,
     /// Cut to 256 bytes.
     pub model: Option<String>,
+    /// Something in the model's name was replaced by U+FFFD.
+    pub model_was_mended: bool,
     /// `stream` is the boolean true.
     pub stream: bool,
     /// There is a member `stream_options`, whatever the case of its letters and its value.
@@ -116,7 +118,11 @@ impl<'a> Walk<'a> {
         let Some(key) = short(key) else { return };
         let (api, view) = (self.api, &mut self.view);
         match &*key {
-            "model" => view.model = short(value).map(Cow::into_owned),
+            "model" => {
+                let (model, was_mended) = short_or_mended(value).unzip();
+                view.model = model.map(Cow::into_owned);
+                view.model_was_mended = was_mended.unwrap_or_default();
+            }
             "stream" => view.stream = value == b"true",
             "messages" if matches!(api, Api::Messages | Api::ChatCompletions) => self.list = Some(value),
             "input" if api == Api::Responses => self.list = Some(value),

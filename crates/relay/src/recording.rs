@@ -26,8 +26,6 @@ pub(crate) struct Recording {
     interception: Interception,
     in_flight: InFlight,
     clock: Arc<dyn Clock>,
-    /// The provider's id of the answer, as far as it is known.
-    response_id: Option<String>,
     /// How many tool calls were recorded.
     tools: u32,
     thoughts: Vec<ModelThought>,
@@ -62,7 +60,6 @@ impl Recording {
             interception,
             in_flight,
             clock,
-            response_id: None,
             tools: 0,
             thoughts: Vec::new(),
             marks: Marks::NONE,
@@ -83,12 +80,6 @@ impl Recording {
         self.marks.insert(mark);
     }
 
-    pub(crate) fn note_response_id(&mut self, id: Option<&str>) {
-        if self.response_id.is_none() {
-            self.response_id = id.map(|id| clean(id.to_owned()));
-        }
-    }
-
     pub(crate) fn tool(&mut self, call: observe::ToolCall) {
         if call.was_mended {
             self.mark(Mark::TextMended);
@@ -97,7 +88,7 @@ impl Recording {
         self.tools += 1;
         self.interception.tool(ToolUsage {
             ordinal,
-            provider_response_id: self.response_id.clone(),
+            provider_response_id: call.response_id.map(clean),
             provider_tool_call_id: call.call_id.map(clean),
             provider_item_id: call.item_id.map(clean),
             tool: clean(call.name),
@@ -144,7 +135,7 @@ impl Recording {
             outcome: ending.outcome,
             status: ending.status,
             answered_model: seen.model.map(clean),
-            provider_response_id: self.response_id.take().or(seen.response_id.map(clean)),
+            provider_response_id: seen.response_id.map(clean),
             stop_reason: seen.stop_reason.map(clean),
             error_type,
             error_message,

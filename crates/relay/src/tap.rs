@@ -346,9 +346,6 @@ where
             }
             None => self.withheld.push_and_release_rest(frame, &mut self.ready),
         }
-        if let Some(recording) = &mut self.exchange.recording {
-            recording.note_response_id(self.watch.response_id());
-        }
         self.exchange.record_found(self.watch.found());
         if self.watch.is_terminated() {
             self.close(Close::Terminal);

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that CI runs, or one part of it.
 //!
 //! The whole workspace is built once, with one set of features, and all parts use that build. Each part's tests are
-//! given what they need through the environment: `TEST_POSTGRES_URL`, `CODER_BIN`, `LLM_SIM_BIN`. A part that cannot run
-//! is a failure; none is left out.
+//! given what they need through the environment: `TEST_POSTGRES_URL`, `TEST_POSTGRES_BIN`, `CODER_BIN`, `LLM_SIM_BIN`.
+//! A part that cannot run is a failure; none is left out.
 
 mod runner;
 mod sdk;
@@ -108,6 +108,7 @@ impl Setting {
             }
         }
         command.env("TEST_POSTGRES_URL", self.database.url());
+        command.env("TEST_POSTGRES_BIN", self.database.programs());
         command.env("CODER_BIN", self.programs.path("coder")?);
         command.env("LLM_SIM_BIN", self.programs.path("llm-sim")?);
         Ok(())

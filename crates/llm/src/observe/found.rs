@@ -57,8 +57,8 @@ impl Found {
 
     /// Takes over what every API has. Ids and names that come again cost nothing.
     pub(super) fn take(&mut self, fields: &Fields) {
+        self.take_id(fields);
         let mut marks = Marks::default();
-        take_text(&mut self.observation.response_id, fields, Text::Id, &mut marks);
         take_text(&mut self.observation.model, fields, Text::Model, &mut marks);
         take_text(&mut self.tier, fields, Text::Tier, &mut marks);
         self.mark(marks);
@@ -69,6 +69,13 @@ impl Found {
         if fields.has_error {
             self.take_error(fields);
         }
+    }
+
+    /// Takes over the id of the answer alone.
+    pub(super) fn take_id(&mut self, fields: &Fields) {
+        let mut marks = Marks::default();
+        take_text(&mut self.observation.response_id, fields, Text::Id, &mut marks);
+        self.mark(marks);
     }
 
     /// An error of an unknown shape is none.
@@ -94,7 +101,8 @@ impl Found {
         self.mark(marks);
     }
 
-    pub(super) fn call(&mut self, call: ToolCall) {
+    pub(super) fn call(&mut self, mut call: ToolCall) {
+        call.response_id.clone_from(&self.observation.response_id);
         self.observation.is_incomplete |= call.arguments_cut;
         self.tool_calls.push(call);
     }
@@ -152,6 +160,7 @@ fn take_text(into: &mut Option<String>, fields: &Fields, text: Text, marks: &mut
 /// What a finished tool call takes in memory.
 pub(super) fn held_by_call(call: &ToolCall) -> usize {
     let texts = [
+        call.response_id.as_ref(),
         call.item_id.as_ref(),
         call.call_id.as_ref(),
         call.arguments.as_ref(),
@@ -171,6 +180,7 @@ pub(super) fn whole_call(fields: &Fields, name: String, kind: ToolKind, of_name:
     let call_id = fields.text(Text::CallId, &mut of_ids);
     let arguments = fields.text(Text::Input, &mut marks);
     ToolCall {
+        response_id: None,
         item_id,
         call_id,
         name,
@@ -209,6 +219,7 @@ impl OpenCall {
         }
         let mut marks = Marks::default();
         let call = ToolCall {
+            response_id: None,
             item_id: None,
             call_id: fields.text(Text::CallId, &mut marks),
             name: fields.text(Text::Name, &mut marks).unwrap_or_default(),

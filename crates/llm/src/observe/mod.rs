@@ -127,6 +127,8 @@ pub enum ToolKind {
 /// A tool that the model has chosen to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCall {
+    /// The provider's id of the answer, if it stands before the end of the call.
+    pub response_id: Option<String>,
     /// The id of the output item (Responses).
     pub item_id: Option<String>,
     /// The id that the result refers to.

@@ -197,6 +197,8 @@ impl Visitor for Reader {
                 self.fields.type_was_read = true;
                 return Flow::Pause;
             }
+            // Tool calls that follow in this document name the answer that they are from.
+            Target::Text(Text::Id) => self.found.take_id(&self.fields),
             Target::Text(_) => {}
             target @ (Target::Number(_) | Target::Count(_)) => self.end_number(target),
             Target::Nowhere if path.is_empty() => {}
@@ -226,11 +228,6 @@ impl BodyObserver {
             let taken = self.scanner.feed(bytes, &mut self.reader);
             bytes = &bytes[taken..];
         }
-    }
-
-    /// The provider's id of the answer, as far as it was seen.
-    pub fn response_id(&self) -> Option<&str> {
-        self.reader.found.observation.response_id.as_deref()
     }
 
     /// The tool calls that were found since this was last asked, in order.

@@ -144,11 +144,6 @@ impl StreamObserver {
         self.terminal_is_complete
     }
 
-    /// The provider's id of the answer, as far as it was seen.
-    pub fn response_id(&self) -> Option<&str> {
-        self.reader.found.observation.response_id.as_deref()
-    }
-
     /// The tool calls that became complete since this was last asked, in order. Whoever asks after each feed bounds
     /// what is held.
     pub fn take_tool_calls(&mut self) -> Vec<ToolCall> {

@@ -22,16 +22,21 @@ pub(super) struct Collector {
 
 /// A short JSON string, cut to 256 bytes. None if it is no string, or one with an escape that JSON does not know.
 pub(crate) fn short(quoted: &[u8]) -> Option<Cow<'_, str>> {
+    short_or_mended(quoted).map(|(text, _)| text)
+}
+
+/// The same, with whether something was replaced by U+FFFD.
+pub(crate) fn short_or_mended(quoted: &[u8]) -> Option<(Cow<'_, str>, bool)> {
     let inner = inner(quoted)?;
     if inner.len() <= SHORT_MAX
         && is_plain(inner)
         && let Ok(text) = str::from_utf8(inner)
     {
-        return Some(Cow::Borrowed(text));
+        return Some((Cow::Borrowed(text), false));
     }
     let mut collector = Collector::new(SHORT_MAX);
     collector.read(quoted);
-    (!collector.is_malformed).then_some(Cow::Owned(collector.text))
+    (!collector.is_malformed).then_some((Cow::Owned(collector.text), collector.was_mended))
 }
 
 /// Whether a JSON string says this, however it is spelled.

@@ -257,6 +257,10 @@ fn a_prompt_that_cannot_be_stored_is_mended_and_says_so() {
             (text, true, false)
         );
     }
+    let view = peek(Api::Responses, b"{\"model\":\"a\\u0000\xff\"}");
+    assert_eq!(view.model.as_deref(), Some("a\u{fffd}\u{fffd}"));
+    assert!(view.model_was_mended);
+    assert!(!peek(Api::Responses, br#"{"model":"a\u0041"}"#).model_was_mended);
     let shown = format!("{:?}", peek(Api::Responses, br#"{"input":"secret"}"#));
     assert!(!shown.contains("secret"), "{shown}");
 }

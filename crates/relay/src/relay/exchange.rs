@@ -3,6 +3,7 @@
 //! The order is what the audit rests on: the start is queued before anything is sent; while the provider works it is
 //! committed; the head of the answer waits for that commit. What a body holds back is decided in [`crate::tap`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -129,6 +130,14 @@ impl Relay {
         if is_chat_stream && !view.has_stream_options && !usage_was_injected {
             marks.insert(Mark::UsageNotReported);
         }
+        let user_agent = parts
+            .headers
+            .get(USER_AGENT)
+            .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        // Only what was not UTF-8 had to be copied.
+        if view.model_was_mended || matches!(user_agent, Some(Cow::Owned(_))) {
+            marks.insert(Mark::TextMended);
+        }
         let prompt = view.prompt.map(|prompt| {
             for (is_so, mark) in [
                 (prompt.is_cut, Mark::PromptCut),
@@ -153,7 +162,7 @@ impl Relay {
             model: view.model.map(clean).unwrap_or_default(),
             client: client.agent.name().to_owned(),
             client_version: client.version.map(clean),
-            user_agent: header(USER_AGENT.as_str()).map(|agent| clean(shorten(agent).to_owned())),
+            user_agent: user_agent.map(|agent| clean(shorten(&agent).to_owned())),
             client_session_id,
             correlating_tool_call_id: view.correlating_tool_call_id.map(clean),
             credential_kind,

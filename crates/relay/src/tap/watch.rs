@@ -89,15 +89,6 @@ impl Watch {
         matches!(self, Self::Events(observer) if observer.terminal_is_complete())
     }
 
-    /// The provider's id of the answer, as far as it was seen.
-    pub(super) fn response_id(&self) -> Option<&str> {
-        match self {
-            Self::Nobody | Self::Encoded(_) => None,
-            Self::Events(observer) => observer.response_id(),
-            Self::Body(observer) => observer.response_id(),
-        }
-    }
-
     pub(super) fn found(&mut self) -> Found {
         match self {
             Self::Nobody | Self::Encoded(_) => Found::default(),

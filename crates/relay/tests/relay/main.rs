@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod admission;
+mod chunking;
 mod fidelity;
 mod http2;
 mod listen;

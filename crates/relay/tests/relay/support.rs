@@ -232,10 +232,16 @@ async fn provide(listener: TcpListener, exchanges: mpsc::UnboundedSender<Exchang
                     return Err("no answer");
                 };
                 Ok::<_, &'static str>(response.map(|mut receive| {
+                    let mut is_flushed = false;
                     StreamBody::new(async_stream(move |cx| {
                         match std::task::ready!(receive.poll_recv(cx)) {
                             Some(Some(data)) => std::task::Poll::Ready(Some(Ok(Frame::data(data)))),
                             Some(None) => std::task::Poll::Ready(None),
+                            // What was sent is written out when there is nothing else to do, and not before an error.
+                            None if !std::mem::replace(&mut is_flushed, true) => {
+                                cx.waker().wake_by_ref();
+                                std::task::Poll::Pending
+                            }
                             None => std::task::Poll::Ready(Some(Err("broken off"))),
                         }
                     }))

@@ -308,3 +308,23 @@ fn the_model_that_answered_is_the_last_named() {
         (Some("b"), Some("c1"))
     );
 }
+
+#[test]
+fn a_tool_call_names_the_answer_if_its_id_stands_before_it() {
+    let call = r#"{"message":{"tool_calls":[{"id":"a","type":"function","function":{"name":"run"}}]}}"#;
+    let named = format!(r#"{{"id":"c1","choices":[{call},{call}]}}"#);
+    let unnamed = format!(r#"{{"choices":[{call}],"id":"c1"}}"#);
+    for (text, calls, id) in [(named, 2, Some("c1")), (unnamed, 1, None)] {
+        for cut in 0..text.len() {
+            let (begin, end) = text.as_bytes().split_at(cut);
+            let seen = read(Api::ChatCompletions, ALL, [begin, end], End::Whole);
+            let ids: Vec<_> = seen
+                .tool_calls
+                .iter()
+                .map(|call| call.response_id.as_deref())
+                .collect();
+            assert_eq!(ids, vec![id; calls], "{cut}");
+            assert_eq!(seen.observation.response_id.as_deref(), Some("c1"));
+        }
+    }
+}
