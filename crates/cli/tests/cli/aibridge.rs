@@ -183,23 +183,15 @@ fn filters_and_limits_are_passed_on() {
 #[test]
 fn a_table_takes_as_many_as_are_wanted_and_says_if_there_are_more() {
     let server = FakeServer::start();
-    let [one, two, three] = [3, 2, 1].map(interception);
-    let after = |row: &Value| row["id"].as_str().unwrap().to_owned();
+    let [one, two] = [3, 2].map(interception);
+    let after = one["id"].as_str().unwrap();
+    let of_three = |row: &Value| json!({"count": 3, "results": [row]});
     server
+        .on("GET /aibridge/interceptions?limit=2", 200, &of_three(&one))
         .on(
-            "GET /aibridge/interceptions?limit=2",
+            &format!("GET /aibridge/interceptions?limit=1&after_id={after}"),
             200,
-            &page(std::slice::from_ref(&one)),
-        )
-        .on(
-            &format!("GET /aibridge/interceptions?limit=1&after_id={}", after(&one)),
-            200,
-            &page(std::slice::from_ref(&two)),
-        )
-        .on(
-            &format!("GET /aibridge/interceptions?limit=1&after_id={}", after(&two)),
-            200,
-            &page(&[three]),
+            &of_three(&two),
         );
     let home = Home::logged_in(&server);
     let ended = home.run(&["aibridge", "interceptions", "list", "--limit=2", "-c", "id"]);

@@ -12,6 +12,9 @@ use crate::output::Column;
 pub(super) trait Page: DeserializeOwned {
     type Row;
 
+    /// How many match altogether, as far as was counted.
+    fn count(&self) -> u64;
+
     /// With as much of long texts as a table shows: it needs all its rows at once.
     fn rows(self) -> Vec<Self::Row>;
 
@@ -33,16 +36,20 @@ pub(super) async fn print<P: Page, C: Column<Row = P::Row>>(
     let limit = limits.of_table();
     let mut rows: Vec<P::Row> = Vec::new();
     let has_more = loop {
-        let left = limit.map_or(PAGE, |limit| PAGE.min(limit - rows.len() as u64));
+        let wanted = limit.map_or(PAGE, |limit| PAGE.min(limit - rows.len() as u64));
         let mut query = filters.query();
-        // Whether there is one more is seen by asking for it.
-        query.push(("limit", left.max(1).to_string()));
+        query.push(("limit", wanted.to_string()));
         query.extend(rows.last().map(|row| ("after_id", P::id(row).to_string())));
-        let page = client.get_with::<P>(path, &borrowed(&query)).await?.rows();
-        if page.is_empty() || left == 0 {
-            break !page.is_empty();
+        let page: P = client.get_with(path, &borrowed(&query)).await?;
+        let count = page.count();
+        let before = rows.len();
+        rows.extend(page.rows());
+        if rows.len() == before {
+            break false;
         }
-        rows.extend(page);
+        if limit.is_some_and(|limit| rows.len() as u64 >= limit) {
+            break count > rows.len() as u64;
+        }
     };
     if rows.is_empty() {
         context.output.note("Nothing found.");

@@ -17,9 +17,12 @@ use crate::service::records::{Names, RecordPages};
 ///
 /// With `Accept: text/csv` or `application/x-ndjson` all of them, or as many as `limit` says, in one streamed answer.
 /// It is whole only if it ends as HTTP says that it ends.
-#[utoipa::path(get, path = "/api/v2/aibridge/interceptions", tag = "aibridge", params(RecordsQuery),
+#[utoipa::path(get, path = "/api/v2/aibridge/interceptions", operation_id = "list_interceptions",
+    tag = "aibridge", params(RecordsQuery),
     security(("token" = [])), responses(
-        (status = 200, body = InterceptionsPage),
+        (status = 200, content(
+            (InterceptionsPage = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
         (status = 400, body = ErrorReply),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
@@ -66,9 +69,11 @@ pub(in crate::api) async fn list(
 }
 
 /// Shows an interception. As CSV or NDJSON, too, by `Accept`.
-#[utoipa::path(get, path = "/api/v2/aibridge/interceptions/{id}", tag = "aibridge",
+#[utoipa::path(get, path = "/api/v2/aibridge/interceptions/{id}", operation_id = "show_interception", tag = "aibridge",
     params(("id" = String, Path)), security(("token" = [])), responses(
-        (status = 200, body = Interception),
+        (status = 200, content(
+            (Interception = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
         (status = 404, body = ErrorReply),

@@ -22,7 +22,8 @@ pub(in crate::api) struct NamesQuery {
 }
 
 /// Lists models that were asked for, in order.
-#[utoipa::path(get, path = "/api/v2/aibridge/models", tag = "aibridge", params(NamesQuery), security(("token" = [])),
+#[utoipa::path(get, path = "/api/v2/aibridge/models", operation_id = "list_models",
+    tag = "aibridge", params(NamesQuery), security(("token" = [])),
     responses(
         (status = 200, body = Vec<String>),
         (status = 400, body = ErrorReply),
@@ -41,7 +42,8 @@ pub(in crate::api) async fn models(
 }
 
 /// Lists clients that asked, in order.
-#[utoipa::path(get, path = "/api/v2/aibridge/clients", tag = "aibridge", params(NamesQuery), security(("token" = [])),
+#[utoipa::path(get, path = "/api/v2/aibridge/clients", operation_id = "list_clients",
+    tag = "aibridge", params(NamesQuery), security(("token" = [])),
     responses(
         (status = 200, body = Vec<String>),
         (status = 400, body = ErrorReply),

@@ -37,9 +37,12 @@ pub(in crate::api) struct ThreadsQuery {
 ///
 /// With `Accept: text/csv` or `application/x-ndjson` all of them, or as many as `limit` says, in one streamed answer.
 /// It is whole only if it ends as HTTP says that it ends.
-#[utoipa::path(get, path = "/api/v2/aibridge/sessions", tag = "aibridge", params(RecordsQuery),
+#[utoipa::path(get, path = "/api/v2/aibridge/sessions", operation_id = "list_sessions",
+    tag = "aibridge", params(RecordsQuery),
     security(("token" = [])), responses(
-        (status = 200, body = AiSessionsPage),
+        (status = 200, content(
+            (AiSessionsPage = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
         (status = 400, body = ErrorReply),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
@@ -86,7 +89,7 @@ pub(in crate::api) async fn list(
 }
 
 /// Shows a session with a page of its threads, by its id or the one that its client gave it.
-#[utoipa::path(get, path = "/api/v2/aibridge/sessions/{id}", tag = "aibridge",
+#[utoipa::path(get, path = "/api/v2/aibridge/sessions/{id}", operation_id = "show_session", tag = "aibridge",
     params(("id" = String, Path), ThreadsQuery), security(("token" = [])), responses(
         (status = 200, body = AiSessionDetail),
         (status = 400, body = ErrorReply),

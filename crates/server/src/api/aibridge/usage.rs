@@ -47,9 +47,12 @@ const KEYS: [(&str, UsageKey); 5] = [
 /// Sums up tokens and requests of what has ended, by whole days, UTC: one's own, for auditors and owners of all.
 ///
 /// As CSV or NDJSON, too, by `Accept`.
-#[utoipa::path(get, path = "/api/v2/aibridge/usage", tag = "aibridge", params(SumsQuery), security(("token" = [])),
+#[utoipa::path(get, path = "/api/v2/aibridge/usage", operation_id = "usage",
+    tag = "aibridge", params(SumsQuery), security(("token" = [])),
     responses(
-        (status = 200, body = UsagePage),
+        (status = 200, content(
+            (UsagePage = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
         (status = 400, body = ErrorReply),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),

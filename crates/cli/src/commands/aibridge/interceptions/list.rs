@@ -64,6 +64,10 @@ impl List {
 impl Page for InterceptionsPage {
     type Row = Interception;
 
+    fn count(&self) -> u64 {
+        self.count
+    }
+
     fn rows(self) -> Vec<Interception> {
         self.results.into_iter().map(slim).collect()
     }

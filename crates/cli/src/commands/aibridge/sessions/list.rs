@@ -63,6 +63,10 @@ impl List {
 impl Page for AiSessionsPage {
     type Row = AiSession;
 
+    fn count(&self) -> u64 {
+        self.count
+    }
+
     fn rows(self) -> Vec<AiSession> {
         self.sessions
     }
