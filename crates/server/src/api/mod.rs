@@ -131,8 +131,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,
-        tokens::remove, tokens::expire, audit::list, aibridge::list_interceptions, aibridge::show_interception,
-        aibridge::list_sessions, aibridge::show_session, aibridge::sums, aibridge::models, aibridge::clients,
+        tokens::remove, tokens::expire, audit::list, aibridge::interceptions::list,
+        aibridge::interceptions::show, aibridge::sessions::list, aibridge::sessions::show, aibridge::usage::sums,
+        aibridge::names::models, aibridge::names::clients,
     ),
     modifiers(&TokenHeader),
 )]

@@ -16,20 +16,11 @@ use super::query::{given, time};
 use super::{ApiError, ApiState};
 use crate::service::records::RecordQuery;
 
-mod interceptions;
-mod names;
-mod sessions;
-mod usage;
+pub(super) mod interceptions;
+pub(super) mod names;
+pub(super) mod sessions;
+pub(super) mod usage;
 mod view;
-
-pub(super) use interceptions::{
-    __path_list as __path_list_interceptions, __path_show as __path_show_interception,
-};
-pub(super) use interceptions::{list as list_interceptions, show as show_interception};
-pub(super) use names::{__path_clients, __path_models, clients, models};
-pub(super) use sessions::{__path_list as __path_list_sessions, __path_show as __path_show_session};
-pub(super) use sessions::{list as list_sessions, show as show_session};
-pub(super) use usage::{__path_sums, sums};
 
 /// How many rows a page has unless asked.
 const PAGE: u32 = 100;
@@ -37,13 +28,13 @@ const PAGE: u32 = 100;
 /// What every prefix has below it.
 pub(super) fn routes() -> Router<ApiState> {
     Router::new()
-        .route("/interceptions", get(list_interceptions))
-        .route("/interceptions/{id}", get(show_interception))
-        .route("/sessions", get(list_sessions))
-        .route("/sessions/{id}", get(show_session))
-        .route("/usage", get(sums))
-        .route("/models", get(models))
-        .route("/clients", get(clients))
+        .route("/interceptions", get(interceptions::list))
+        .route("/interceptions/{id}", get(interceptions::show))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show))
+        .route("/usage", get(usage::sums))
+        .route("/models", get(names::models))
+        .route("/clients", get(names::clients))
 }
 
 /// Which interceptions, or sessions with such interceptions. What is given must all be true of them.

@@ -129,3 +129,121 @@ async fn watch(in_flight: InFlight, taken: Arc<Notify>) {
     tracing::debug!("an export is ended since its client takes nothing");
     in_flight.sever();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::future::BoxFuture;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use gateway_core::{
+        ApiToken, Lifetime, Roles, Scopes, SystemClock, Timestamp, TokenId, TokenKind, TokenRecord, User,
+        UserId, UserStatus,
+    };
+    use gateway_relay::access::registry::Sever;
+    use gateway_relay::access::{Access, AccessOptions, SourceError, StoredToken, TokenSource};
+
+    use super::*;
+    use crate::api::export::places::Places;
+
+    struct OneToken(StoredToken);
+
+    impl TokenSource for OneToken {
+        fn find(&self, _: TokenId) -> BoxFuture<'_, Result<Option<StoredToken>, SourceError>> {
+            std::future::ready(Ok(Some(self.0.clone()))).boxed()
+        }
+    }
+
+    #[derive(Default)]
+    struct Connection(AtomicBool);
+
+    impl Sever for Connection {
+        fn sever(&self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Connection {
+        fn is_gone(&self) -> bool {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    fn stored(token: &ApiToken) -> StoredToken {
+        let (user_id, now) = (UserId::generate(), Timestamp::from_micros(0));
+        let record = TokenRecord {
+            id: token.id(),
+            user_id,
+            secret_hash: token.secret_hash(),
+            kind: TokenKind::Api,
+            name: "test".into(),
+            scopes: Scopes::all(),
+            lifetime: Lifetime::from_days(30).unwrap(),
+            created_at: now,
+            updated_at: now,
+            expires_at: Timestamp::MAX,
+            last_used_at: None,
+        };
+        let user = User {
+            id: user_id,
+            username: "alice".into(),
+            email: None,
+            name: String::new(),
+            roles: Roles::default(),
+            status: UserStatus::Active,
+            is_service_account: false,
+            created_at: now,
+            updated_at: now,
+            last_seen_at: None,
+        };
+        StoredToken { record, user }
+    }
+
+    async fn exported(
+        chunks: BoxStream<'static, Result<Vec<u8>, ServiceError>>,
+    ) -> (Exported, Arc<Connection>, Arc<Access>, TokenId) {
+        let token = ApiToken::generate(&mut rand::rng());
+        let source = Arc::new(OneToken(stored(&token)));
+        let access = Access::new(source, Arc::new(SystemClock), AccessOptions::default());
+        let admission = access.admit(&token, None).await.unwrap();
+        let connection = Arc::<Connection>::default();
+        let in_flight = admission.in_flight();
+        in_flight.attach(Side::Downstream, Arc::clone(&connection) as Arc<dyn Sever>);
+        let place = Arc::<Places>::default().enter(UserId::generate()).unwrap();
+        let exported = Exported::new(chunks, admission, None, place, &TaskTracker::new());
+        (exported, connection, access, token.id())
+    }
+
+    #[tokio::test]
+    async fn what_fails_takes_the_connection_away() {
+        let chunks = stream::iter([Ok(b"one".to_vec()), Err(ServiceError::Busy)]);
+        let (mut exported, connection, _, _) = exported(chunks.boxed()).await;
+        assert_eq!(exported.next().await.unwrap().unwrap(), b"one");
+        assert!(!connection.is_gone());
+        assert!(matches!(exported.next().await, Some(Err(Broken::Failed(_)))));
+        assert!(connection.is_gone());
+        assert!(exported.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_revocation_ends_an_export_that_waits_for_its_next_chunk() {
+        let (mut exported, connection, access, token) = exported(stream::pending().boxed()).await;
+        let tokens = [token];
+        let (ended, ()) = tokio::join!(exported.next(), access.revoke_tokens(&tokens));
+        assert!(matches!(ended, Some(Err(Broken::Revoked))));
+        assert!(connection.is_gone());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_not_waited_for() {
+        let chunks = stream::repeat_with(|| Ok(Vec::new()));
+        let (mut exported, connection, _, _) = exported(chunks.boxed()).await;
+        for _ in 0..3 {
+            tokio::time::sleep(PATIENCE * 2 / 3).await;
+            assert!(exported.next().await.is_some());
+        }
+        assert!(!connection.is_gone());
+        tokio::time::sleep(PATIENCE + Duration::from_millis(1)).await;
+        assert!(connection.is_gone());
+    }
+}
