@@ -13,6 +13,7 @@ mod durability;
 mod fidelity;
 mod journey;
 mod lifecycle;
+mod link;
 mod load;
 mod records;
 mod records_fault;
