@@ -16,6 +16,7 @@ mod fixtures;
 mod hostile;
 mod journey;
 mod lifecycle;
+mod link;
 mod load;
 mod provider;
 mod records;
