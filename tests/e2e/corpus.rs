@@ -153,9 +153,9 @@ async fn every_answer_is_recorded(engine: Engine) {
             case.refers_to_an_earlier_answer()
         );
         assert!(row.ended_at.is_some_and(|ended| ended >= row.started_at));
-        let (expected, seen) = (case.record(), shown(row));
-        if expected != seen {
-            faults.push(format!("{}: {}", case.name, difference(&expected, &seen)));
+        let (expected, shown) = (case.record(), shown(row));
+        if expected != shown {
+            faults.push(format!("{}: {}", case.name, difference(&expected, &shown)));
         }
     }
     assert!(faults.is_empty(), "seed {seed}\n{}", faults.join("\n"));

@@ -91,9 +91,10 @@ impl Script {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         let length: usize = self.pieces.iter().map(Vec::len).sum();
-        let _ = match self.has_length {
-            true => write!(head, "content-length: {length}\r\n\r\n"),
-            false => write!(head, "transfer-encoding: chunked\r\n\r\n"),
+        let _ = if self.has_length {
+            write!(head, "content-length: {length}\r\n\r\n")
+        } else {
+            write!(head, "transfer-encoding: chunked\r\n\r\n")
         };
         head
     }
@@ -102,6 +103,7 @@ impl Script {
 // === impl Provider ===
 
 impl Provider {
+    #[expect(clippy::disallowed_methods, reason = "ends with the runtime of the test")]
     pub(crate) async fn start(answer: impl Fn(Asked) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
