@@ -32,6 +32,7 @@ struct Trial {
     name: String,
     path: &'static str,
     user_agent: Vec<u8>,
+    session: &'static str,
     request: Vec<u8>,
     answer: Answer,
     check: Box<dyn Fn(&Interception) + Send + Sync>,
@@ -55,6 +56,7 @@ impl Trial {
             name: name.into(),
             path: MESSAGES,
             user_agent: b"trial".to_vec(),
+            session: "",
             request: PLAIN_REQUEST.to_vec(),
             answer: Answer::Plain,
             check: Box::new(check),
@@ -125,6 +127,18 @@ fn bad_requests() -> Vec<Trial> {
         ..Trial::new("user agent", |row| {
             assert_eq!(row.user_agent.as_deref(), Some("agent \u{fffd}é"));
             assert_mended(row);
+        })
+    });
+    trials.push(Trial {
+        user_agent: "claude-cli/2.1 (José)".into(),
+        session: "séance",
+        ..Trial::new("session in UTF-8", |row| {
+            assert_eq!(row.user_agent.as_deref(), Some("claude-cli/2.1 (José)"));
+            assert_eq!(
+                (row.client.as_str(), row.session_id.as_str()),
+                ("Claude Code", "séance")
+            );
+            assert!(row.marks.is_empty());
         })
     });
     trials.push(Trial {
@@ -350,8 +364,8 @@ fn assert_all_calls(row: &Interception) {
 async fn send(gateway: &Gateway, token: &Token, trial: &Trial, number: usize) {
     let mut client = gateway.connect().await;
     let mut head = format!(
-        "POST {} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {}\r\nx-trial: {number}\r\ncontent-length: {}\r\nuser-agent: ",
-        trial.path, token.text, trial.request.len()
+        "POST {} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {}\r\nx-trial: {number}\r\nx-claude-code-session-id: {}\r\ncontent-length: {}\r\nuser-agent: ",
+        trial.path, token.text, trial.session, trial.request.len()
     )
     .into_bytes();
     head.extend_from_slice(&trial.user_agent);

@@ -23,6 +23,7 @@ pub(crate) struct Asked {
 
 /// An answer in the pieces in which it is sent.
 pub(crate) struct Script {
+    /// 0 breaks off before the head.
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     /// More headers, such as an encoding.
@@ -147,6 +148,9 @@ async fn serve(
         return Ok(());
     };
     let script = answer(asked);
+    if script.status == 0 {
+        return Ok(());
+    }
     stream.write_all(script.head().as_bytes()).await?;
     for piece in script.pieces.iter().filter(|piece| !piece.is_empty()) {
         if script.has_length {

@@ -8,6 +8,7 @@ use gateway_store::Interception;
 use serde_json::{Value, json};
 
 use crate::corpus::gateway_of;
+use crate::fidelity::gzip_stored;
 use crate::provider::{Provider, Script};
 use crate::rows::{of, recorded, shown};
 use crate::support::{ANTHROPIC_KEY, CHAT, Engine, Gateway, MESSAGES, OPENAI_KEY, RESPONSES, Site, Token};
@@ -91,6 +92,34 @@ async fn an_encoded_answer_is_recorded_as_the_plain_one_on_sqlite() {
 #[tokio::test]
 async fn an_encoded_answer_is_recorded_as_the_plain_one_on_postgres() {
     an_encoded_answer_is_recorded_as_the_plain_one(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn an_encoded_request_is_recorded_with_its_prompt() {
+    let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[]).await;
+    let token = gateway.create_token(&owner, "me", "t").await;
+    let questions = questions("Hello");
+    for (number, (path, question)) in questions.iter().enumerate() {
+        let (bearer, name) = (format!("Bearer {}", token.text), format!("gzip {number}"));
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("user-agent", &name),
+            ("content-encoding", "gzip"),
+        ];
+        let mut client = gateway.connect().await;
+        let body = gzip_stored(question.to_string().as_bytes());
+        client.post(path, &headers, &body).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    let (_site, rows) = recorded(gateway).await;
+    for (number, (path, question)) in questions.iter().enumerate() {
+        let row = of(&rows, &format!("gzip {number}"));
+        assert_eq!((row.model.as_str(), row.prompt.as_deref()), ("m", Some("Hello")));
+        // Nothing is added to a body that is encoded.
+        let is_untold = *path == CHAT && question["stream"] == true;
+        assert_eq!(row.marks.contains(Mark::UsageNotReported), is_untold);
+        assert_eq!(row.usage.is_none(), is_untold);
+    }
 }
 
 #[tokio::test]
