@@ -1,6 +1,7 @@
 //! A PostgreSQL of a test's own, to be stopped, paused and started at will; the one of the whole run must not be.
 
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -53,10 +54,16 @@ impl Cluster {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!(
-            "postgres://{ROLE}:{}@127.0.0.1:{}/postgres",
-            self.password, self.port
-        )
+        self.url_by(self.address())
+    }
+
+    /// The same by way of somebody who passes everything on.
+    pub(crate) fn url_by(&self, address: SocketAddr) -> String {
+        format!("postgres://{ROLE}:{}@{address}/postgres", self.password)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Starts it again where it was stopped.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use gateway_core::interception::CredentialKind;
+use gateway_core::interception::{CredentialKind, Outcome};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -153,9 +153,9 @@ async fn every_answer_is_recorded(engine: Engine) {
             case.refers_to_an_earlier_answer()
         );
         assert!(row.ended_at.is_some_and(|ended| ended >= row.started_at));
-        let (expected, seen) = (case.record(), shown(row));
-        if expected != seen {
-            faults.push(format!("{}: {}", case.name, difference(&expected, &seen)));
+        let (expected, shown) = (case.record(), shown(row));
+        if expected != shown {
+            faults.push(format!("{}: {}", case.name, difference(&expected, &shown)));
         }
     }
     assert!(faults.is_empty(), "seed {seed}\n{}", faults.join("\n"));
@@ -256,6 +256,44 @@ async fn a_stream_that_is_cut_is_recorded_so_far_on_sqlite() {
 #[tokio::test]
 async fn a_stream_that_is_cut_is_recorded_so_far_on_postgres() {
     a_stream_that_is_cut_is_recorded_so_far(Engine::Postgres).await;
+}
+
+/// The provider says nothing: one refusal in the provider's form, and a record of it.
+async fn a_request_without_an_answer_is_recorded(engine: Engine) {
+    let provider = Provider::start(|_| Script {
+        status: 0,
+        ..Script::json(Vec::new())
+    })
+    .await;
+    let (gateway, owner) = gateway_of(engine, &provider, &[]).await;
+    let token = gateway.create_token(&owner, "me", "t").await;
+    let (cases, bearer) = (beginnings(), format!("Bearer {}", token.text));
+    for (case, ..) in &cases {
+        let headers = [("authorization", bearer.as_str()), ("user-agent", &case.name)];
+        let mut client = gateway.connect().await;
+        client.post(&case.path(), &headers, &case.request).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.end), (502, End::Complete));
+        let text: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(text["error"]["message"].is_string(), "{text}");
+    }
+    let (_site, rows) = recorded(gateway).await;
+    for (case, ..) in &cases {
+        let row = of(&rows, &case.name);
+        assert_eq!((row.outcome, row.status), (Some(Outcome::ProviderBroke), None));
+        assert!(row.error_message.is_some() && row.prompt.is_some());
+        assert!(row.usage.is_none() && row.tools.is_empty() && row.marks.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_recorded_on_sqlite() {
+    a_request_without_an_answer_is_recorded(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_recorded_on_postgres() {
+    a_request_without_an_answer_is_recorded(Engine::Postgres).await;
 }
 
 /// The members that are not alike.

@@ -147,7 +147,7 @@ async fn encoded_request_bodies_pass_as_they_are() {
 }
 
 /// Gzip without compression (RFC 1951, section 3.2.4): enough to be a body that is not plain.
-fn gzip_stored(data: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip_stored(data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
     out.extend_from_slice(&length.to_le_bytes());

@@ -1,7 +1,7 @@
 //! The corpus of provider answers in `crates/llm/fixtures`, with what the database is to hold after each.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,7 @@ impl Case {
         let mut cases = Vec::new();
         for (folder, api) in Api::ALL {
             let entries = fs::read_dir(root.join(folder)).unwrap();
-            cases.extend(entries.map(|entry| Self::read(entry.unwrap().path(), folder, api)));
+            cases.extend(entries.map(|entry| Self::read(&entry.unwrap().path(), folder, api)));
         }
         cases.sort_by(|a, b| a.name.cmp(&b.name));
         cases
@@ -61,7 +61,7 @@ impl Case {
         Self::all().into_iter().find(|case| case.name == name).unwrap()
     }
 
-    fn read(folder: PathBuf, api_name: &str, api: Api) -> Self {
+    fn read(folder: &Path, api_name: &str, api: Api) -> Self {
         let json = |name: &str| serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
         let stream = fs::read(folder.join("stream.sse"));
         Self {

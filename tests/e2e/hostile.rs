@@ -32,6 +32,7 @@ struct Trial {
     name: String,
     path: &'static str,
     user_agent: Vec<u8>,
+    session: &'static str,
     request: Vec<u8>,
     answer: Answer,
     check: Box<dyn Fn(&Interception) + Send + Sync>,
@@ -55,6 +56,7 @@ impl Trial {
             name: name.into(),
             path: MESSAGES,
             user_agent: b"trial".to_vec(),
+            session: "",
             request: PLAIN_REQUEST.to_vec(),
             answer: Answer::Plain,
             check: Box::new(check),
@@ -125,6 +127,18 @@ fn bad_requests() -> Vec<Trial> {
         ..Trial::new("user agent", |row| {
             assert_eq!(row.user_agent.as_deref(), Some("agent \u{fffd}é"));
             assert_mended(row);
+        })
+    });
+    trials.push(Trial {
+        user_agent: "claude-cli/2.1 (José)".into(),
+        session: "séance",
+        ..Trial::new("session in UTF-8", |row| {
+            assert_eq!(row.user_agent.as_deref(), Some("claude-cli/2.1 (José)"));
+            assert_eq!(
+                (row.client.as_str(), row.session_id.as_str()),
+                ("Claude Code", "séance")
+            );
+            assert!(row.marks.is_empty());
         })
     });
     trials.push(Trial {
@@ -244,117 +258,114 @@ fn long_prompts() -> Vec<Trial> {
 
 const CALLS: usize = 10_000;
 
+fn arguments(at: usize) -> String {
+    format!("{{\"at\":{at}}}")
+}
+
+/// One after the other, in the parts of a stream or the list of a body.
+fn all_calls<T, C: FromIterator<T>>(call: impl Fn(usize) -> T) -> C {
+    (0..CALLS).map(call).collect()
+}
+
+fn event(event: &Value) -> String {
+    format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())
+}
+
+fn stream(calls: String, end: &str) -> Answer {
+    Answer::Events((calls + end).into_bytes())
+}
+
+fn body(body: &Value) -> Answer {
+    Answer::Body(200, body.to_string().into_bytes())
+}
+
+fn calls_of_messages() -> [Answer; 2] {
+    let block = |at: usize, input: Value| json!({"type": "tool_use", "id": format!("c{at}"), "name": "run", "input": input});
+    let events = |at: usize| {
+        let delta = json!({"type": "input_json_delta", "partial_json": arguments(at)});
+        event(&json!({"type": "content_block_start", "index": at, "content_block": block(at, json!({}))}))
+            + &event(&json!({"type": "content_block_delta", "index": at, "delta": delta}))
+            + &event(&json!({"type": "content_block_stop", "index": at}))
+    };
+    let content: Vec<Value> = all_calls(|at| block(at, json!({"at": at})));
+    [
+        stream(all_calls(events), &event(&json!({"type": "message_stop"}))),
+        body(&json!({"id": "msg_1", "content": content})),
+    ]
+}
+
+fn calls_of_chat() -> [Answer; 2] {
+    let call = |at: usize| {
+        let function = json!({"name": "run", "arguments": arguments(at)});
+        json!({"index": at, "id": format!("c{at}"), "type": "function", "function": function})
+    };
+    let chunk = |at: usize| {
+        let choice = json!({"index": 0, "delta": {"tool_calls": [call(at)]}});
+        format!("data: {}\n\n", json!({"choices": [choice]}))
+    };
+    let calls: Vec<Value> = all_calls(call);
+    [
+        stream(all_calls(chunk), "data: [DONE]\n\n"),
+        body(&json!({"id": "c", "choices": [{"index": 0, "message": {"tool_calls": calls}}]})),
+    ]
+}
+
+fn calls_of_responses() -> [Answer; 2] {
+    let item = |at: usize| {
+        json!({
+            "type": "function_call", "id": format!("fc_{at}"), "call_id": format!("c{at}"), "name": "run",
+            "arguments": arguments(at),
+        })
+    };
+    let done =
+        |at| event(&json!({"type": "response.output_item.done", "output_index": at, "item": item(at)}));
+    let response = json!({"id": "resp_1", "status": "completed", "output": all_calls::<_, Vec<Value>>(item)});
+    let end = event(&json!({"type": "response.completed", "response": response}));
+    [stream(all_calls(done), &end), body(&response)]
+}
+
 /// As many tool calls as no model makes, in every form of an answer.
 fn many_calls() -> Vec<Trial> {
-    let arguments = |at: usize| format!("{{\"at\":{at}}}");
-    let streamed = |begin: &str, call: &dyn Fn(usize) -> String, end: &str| {
-        let calls: String = (0..CALLS).map(call).collect();
-        Answer::Events(format!("{begin}{calls}{end}").into_bytes())
-    };
-    let event = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
-    let list = |call: &dyn Fn(usize) -> Value| (0..CALLS).map(call).collect::<Vec<_>>();
-    let chat_call = |at: usize| json!({"index": at, "id": format!("c{at}"), "type": "function", "function": {"name": "run", "arguments": arguments(at)}});
-    let item = |at: usize| json!({"type": "function_call", "id": format!("fc_{at}"), "call_id": format!("c{at}"), "name": "run", "arguments": arguments(at)});
-    let block =
-        |at: usize| json!({"type": "tool_use", "id": format!("c{at}"), "name": "run", "input": {"at": at}});
     let answers = [
-        (
-            MESSAGES,
-            streamed(
-                "",
-                &|at| {
-                    event(
-                        &json!({"type": "content_block_start", "index": at, "content_block": {"type": "tool_use", "id": format!("c{at}"), "name": "run", "input": {}}}),
-                    ) + &event(
-                        &json!({"type": "content_block_delta", "index": at, "delta": {"type": "input_json_delta", "partial_json": arguments(at)}}),
-                    ) + &event(&json!({"type": "content_block_stop", "index": at}))
-                },
-                &event(&json!({"type": "message_stop"})),
-            ),
-        ),
-        (
-            MESSAGES,
-            Answer::Body(
-                200,
-                json!({"id": "msg_1", "content": list(&block)})
-                    .to_string()
-                    .into_bytes(),
-            ),
-        ),
-        (
-            CHAT,
-            streamed(
-                "",
-                &|at| {
-                    format!(
-                        "data: {}\n\n",
-                        json!({"choices": [{"index": 0, "delta": {"tool_calls": [chat_call(at)]}}]})
-                    )
-                },
-                "data: [DONE]\n\n",
-            ),
-        ),
-        (
-            CHAT,
-            Answer::Body(
-                200,
-                json!({"id": "c", "choices": [{"index": 0, "message": {"tool_calls": list(&chat_call)}}]})
-                    .to_string()
-                    .into_bytes(),
-            ),
-        ),
-        (
-            RESPONSES,
-            streamed(
-                "",
-                &|at| {
-                    event(&json!({"type": "response.output_item.done", "output_index": at, "item": item(at)}))
-                },
-                &event(
-                    &json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": list(&item)}}),
-                ),
-            ),
-        ),
-        (
-            RESPONSES,
-            Answer::Body(
-                200,
-                json!({"id": "resp_1", "output": list(&item)})
-                    .to_string()
-                    .into_bytes(),
-            ),
-        ),
+        (MESSAGES, "messages", calls_of_messages()),
+        (CHAT, "messages", calls_of_chat()),
+        (RESPONSES, "input", calls_of_responses()),
     ];
-    answers
-        .into_iter()
-        .map(|(path, answer)| {
+    let mut trials = Vec::new();
+    for (path, list, answers) in answers {
+        for answer in answers {
             let is_stream = matches!(answer, Answer::Events(_));
-            let list = if path == RESPONSES { "input" } else { "messages" };
             let request =
                 json!({"model": "m", "stream": is_stream, list: [{"role": "user", "content": "hi"}]});
-            Trial {
+            trials.push(Trial {
                 path,
                 request: request.to_string().into_bytes(),
                 answer,
-                ..Trial::new(format!("{CALLS} calls, {path}, stream {is_stream}"), move |row| {
-                    assert_eq!(row.tools.len(), CALLS);
-                    for (at, tool) in row.tools.iter().enumerate() {
-                        assert_eq!(tool.provider_tool_call_id, Some(format!("c{at}")));
-                        assert_eq!(tool.input, Some(arguments(at)));
-                    }
-                    assert!(!row.marks.contains(Mark::ObservationIncomplete));
-                })
-            }
-        })
-        .collect()
+                ..Trial::new(
+                    format!("many calls, {path}, stream: {is_stream}"),
+                    assert_all_calls,
+                )
+            });
+        }
+    }
+    trials
+}
+
+fn assert_all_calls(row: &Interception) {
+    assert_eq!(row.tools.len(), CALLS);
+    for (at, tool) in row.tools.iter().enumerate() {
+        assert_eq!(tool.provider_tool_call_id, Some(format!("c{at}")));
+        assert_eq!(tool.input, Some(arguments(at)));
+    }
+    assert!(!row.marks.contains(Mark::ObservationIncomplete));
 }
 
 /// Sends one request; the client gets what the provider sent.
 async fn send(gateway: &Gateway, token: &Token, trial: &Trial, number: usize) {
     let mut client = gateway.connect().await;
     let mut head = format!(
-        "POST {} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {}\r\nx-trial: {number}\r\ncontent-length: {}\r\nuser-agent: ",
-        trial.path, token.text, trial.request.len()
+        "POST {} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {}\r\nx-trial: {number}\r\nx-claude-code-session-id: {}\r\ncontent-length: {}\r\nuser-agent: ",
+        trial.path, token.text, trial.session, trial.request.len()
     )
     .into_bytes();
     head.extend_from_slice(&trial.user_agent);

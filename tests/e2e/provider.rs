@@ -23,6 +23,7 @@ pub(crate) struct Asked {
 
 /// An answer in the pieces in which it is sent.
 pub(crate) struct Script {
+    /// 0 breaks off before the head.
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     /// More headers, such as an encoding.
@@ -91,9 +92,10 @@ impl Script {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         let length: usize = self.pieces.iter().map(Vec::len).sum();
-        let _ = match self.has_length {
-            true => write!(head, "content-length: {length}\r\n\r\n"),
-            false => write!(head, "transfer-encoding: chunked\r\n\r\n"),
+        let _ = if self.has_length {
+            write!(head, "content-length: {length}\r\n\r\n")
+        } else {
+            write!(head, "transfer-encoding: chunked\r\n\r\n")
         };
         head
     }
@@ -102,6 +104,7 @@ impl Script {
 // === impl Provider ===
 
 impl Provider {
+    #[expect(clippy::disallowed_methods, reason = "ends with the runtime of the test")]
     pub(crate) async fn start(answer: impl Fn(Asked) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -145,6 +148,9 @@ async fn serve(
         return Ok(());
     };
     let script = answer(asked);
+    if script.status == 0 {
+        return Ok(());
+    }
     stream.write_all(script.head().as_bytes()).await?;
     for piece in script.pieces.iter().filter(|piece| !piece.is_empty()) {
         if script.has_length {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Answer, End};
 use crate::cluster::Cluster;
+use crate::link::Link;
 use crate::load::{Api, Kind, Load, Seen};
 use crate::records::Records;
 use crate::support::{Gateway, Site, Token, patiently, report};
@@ -29,6 +30,7 @@ const ENDING: Duration = Duration::from_secs(35);
 enum Fault {
     Stopped(Cluster),
     Paused(Cluster),
+    Unreachable(Cluster, Link),
     Full,
 }
 
@@ -44,9 +46,16 @@ struct People {
 // === impl Fault ===
 
 impl Fault {
+    async fn unreachable() -> Self {
+        let cluster = Cluster::start().await;
+        let link = Link::to(cluster.address()).await;
+        Self::Unreachable(cluster, link)
+    }
+
     async fn site(&self) -> Site {
         match self {
             Self::Stopped(cluster) | Self::Paused(cluster) => Site::on_postgres(&cluster.url()).await,
+            Self::Unreachable(cluster, link) => Site::on_postgres(&cluster.url_by(link.address())).await,
             Self::Full => Site::on_disk().await,
         }
     }
@@ -55,6 +64,7 @@ impl Fault {
         match self {
             Self::Stopped(cluster) => cluster.stop("immediate").await,
             Self::Paused(cluster) => cluster.pause(),
+            Self::Unreachable(_, link) => link.cut(),
             Self::Full => gateway.site.disk.as_ref().unwrap().fill(gateway.process_id()),
         }
     }
@@ -63,6 +73,7 @@ impl Fault {
         match (self, gateway) {
             (Self::Stopped(cluster), _) => cluster.launch().await,
             (Self::Paused(cluster), _) => cluster.resume(),
+            (Self::Unreachable(_, link), _) => link.mend(),
             (Self::Full, Some(gateway)) => {
                 gateway
                     .site
@@ -244,6 +255,11 @@ async fn a_paused_postgres_releases_nothing_and_is_got_over() {
 }
 
 #[tokio::test]
+async fn an_unreachable_postgres_releases_nothing_and_is_got_over() {
+    an_outage(Fault::unreachable().await).await;
+}
+
+#[tokio::test]
 async fn a_full_disk_releases_nothing_and_is_got_over() {
     an_outage(Fault::Full).await;
 }
@@ -322,6 +338,11 @@ async fn an_end_in_an_outage(mut fault: Fault) {
 #[tokio::test]
 async fn a_server_ends_while_postgres_is_stopped() {
     an_end_in_an_outage(Fault::Stopped(Cluster::start().await)).await;
+}
+
+#[tokio::test]
+async fn a_server_ends_while_postgres_is_unreachable() {
+    an_end_in_an_outage(Fault::unreachable().await).await;
 }
 
 #[tokio::test]

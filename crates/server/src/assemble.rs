@@ -143,7 +143,10 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     finish(&access, &recorder, &shutdown, &requests, parts.shutdown_timeout).await;
     stop.cancel();
     let outcome = background.finish(LAST_STEPS).await;
-    if let Err(error) = store.interceptions().end_run(run).await {
+    if recorder.check().is_err() {
+        // What it would take to note the end is missing, too, and the lease ends by itself.
+        tracing::error!("the last records could not be committed; no client was given what they are about");
+    } else if let Err(error) = store.interceptions().end_run(run).await {
         tracing::warn!(%error, "the end of this process could not be noted");
     }
     store.close().await;

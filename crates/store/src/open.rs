@@ -43,8 +43,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for a lock that another process (a backup, say) holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that is given back may take to show that it is alive.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that is given back or taken again may take to show that it is alive. Then there is still time
+/// for a new one within [`ACQUIRE_TIMEOUT`]: the old ones may lead to a machine that is gone, one of them being all
+/// that writes of accounts have.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for less is taken to be alive.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);

@@ -123,7 +123,13 @@ impl Relay {
     ) -> Start {
         let principal = allowed.admission.principal();
         let Inspected { view, mut marks } = inspected;
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        // Clients write names in UTF-8, which `to_str` does not read.
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| str::from_utf8(value.as_bytes()).ok())
+        };
         let client = client::detect(header);
         let client_session_id = client::session_id(client.agent, header, &view).map(clean);
         let is_chat_stream = allowed.api == Api::ChatCompletions && view.stream;

@@ -26,6 +26,9 @@ impl Withheld {
     }
 
     pub(super) fn push(&mut self, frame: Frame<Bytes>) {
+        if frame.data_ref().is_some_and(Bytes::is_empty) {
+            return;
+        }
         self.len += frame.data_ref().map_or(0, Bytes::len);
         self.frames.push_back(frame);
     }
@@ -35,9 +38,12 @@ impl Withheld {
         self.drops.push_back(range);
     }
 
-    /// Keeps the new frame alone.
+    /// Keeps the last frame that has bytes, and trailers behind it. HTTP/2 may end a body with an empty frame: if that
+    /// were kept instead, a client that knows the length would have all of it.
     pub(super) fn push_and_release_rest(&mut self, frame: Frame<Bytes>, ready: &mut VecDeque<Frame<Bytes>>) {
-        self.release_all(ready);
+        if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+            self.release_all(ready);
+        }
         self.push(frame);
     }
 
@@ -134,6 +140,23 @@ mod tests {
         assert_eq!((text(&mut ready).as_str(), withheld.len()), ("efghi", 1));
         withheld.release_all(&mut ready);
         assert_eq!((text(&mut ready).as_str(), withheld.len()), ("j", 0));
+    }
+
+    #[test]
+    fn the_last_bytes_stay_whatever_follows_them() {
+        let (mut withheld, mut ready) = (Withheld::default(), VecDeque::new());
+        for frame in [
+            Frame::data(Bytes::from("a")),
+            Frame::data(Bytes::from("b")),
+            Frame::data(Bytes::new()),
+            Frame::trailers(http::HeaderMap::new()),
+        ] {
+            withheld.push_and_release_rest(frame, &mut ready);
+        }
+        assert_eq!((text(&mut ready).as_str(), withheld.len()), ("a", 1));
+        withheld.release_all(&mut ready);
+        assert!(ready.pop_back().is_some_and(|frame| frame.is_trailers()));
+        assert_eq!(text(&mut ready), "b");
     }
 
     #[test]
