@@ -275,6 +275,11 @@ async fn content_is_recorded_only_where_it_is_wanted(engine: Engine) {
                 "CODER_AIBRIDGE_DISABLE_CONTENT_RECORDING",
                 if is_wanted { "false" } else { "true" },
             ),
+            // With content these lines hold it, as they are meant to.
+            (
+                "CODER_AIBRIDGE_STRUCTURED_LOGGING",
+                if is_wanted { "false" } else { "true" },
+            ),
             ("CODER_LOG_FILTER", "trace"),
         ];
         let (gateway, _) = tell_all(engine, &settings, |_| SENTINEL.to_owned()).await;
@@ -289,7 +294,9 @@ async fn content_is_recorded_only_where_it_is_wanted(engine: Engine) {
             assert!(!row.marks.contains(Mark::ObservationIncomplete));
         }
         assert_eq!(holds(&bytes_of(&site), SENTINEL), is_wanted);
-        assert!(!site.log().contains(SENTINEL), "the log holds content");
+        let log = site.log();
+        assert_eq!(log.contains("\"record_type\":\"tool_usage\""), !is_wanted);
+        assert!(!log.contains(SENTINEL), "the log holds content");
     }
 }
 
@@ -310,6 +317,7 @@ async fn records_are_lines_of_json_too_and_hold_no_secret() {
     let settings = [
         ("CODER_AIBRIDGE_STRUCTURED_LOGGING", "true"),
         ("CODER_LOGGING_JSON", file.to_str().unwrap()),
+        ("CODER_LOG_FILTER", "trace"),
     ];
     let (gateway, token) = tell_all(Engine::Sqlite, &settings, |token| format!("use {}", token.text)).await;
     let (site, rows) = recorded(gateway).await;
