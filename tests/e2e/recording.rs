@@ -124,7 +124,7 @@ async fn an_encoded_request_is_recorded_with_its_prompt() {
 
 #[tokio::test]
 async fn streams_of_one_http2_connection_are_recorded() {
-    let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[]).await;
+    let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[("CODER_LOG_FILTER", "trace")]).await;
     let token = gateway.create_token(&owner, "me", "t").await;
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
@@ -151,7 +151,8 @@ async fn streams_of_one_http2_connection_are_recorded() {
             answer.text().await.unwrap()
         });
     futures_util::future::join_all(asked).await;
-    let (_site, rows) = recorded(gateway).await;
+    let (site, rows) = recorded(gateway).await;
+    assert!(!site.log().contains(&token.text[15..]), "a secret is in the log");
     assert_eq!(rows.len(), 6);
     for number in 0..6 {
         let row = of(&rows, &format!("h2 {number}"));
