@@ -164,13 +164,22 @@ impl Recording {
     }
 
     /// Providers name the key that they refuse, and not all of them mask it.
-    fn without_credential(&self, text: String) -> String {
-        match &self.credential {
-            Some(secret) if text.contains(secret.expose()) => {
-                text.replace(secret.expose(), &mask(secret.expose()))
-            }
-            _ => text,
+    fn without_credential(&self, mut text: String) -> String {
+        let Some(secret) = self.credential.as_ref().map(Secret::expose) else {
+            return text;
+        };
+        if text.contains(secret) {
+            text = text.replace(secret, &mask(secret));
         }
+        // A text that was cut may end within it.
+        let torn = (SECRET_MIN..secret.len())
+            .rev()
+            .find(|length| secret.get(..*length).is_some_and(|begin| text.ends_with(begin)));
+        if let Some(length) = torn {
+            text.truncate(text.len() - length);
+            text.push_str(&mask(secret));
+        }
+        text
     }
 
     /// Closes an exchange to which the provider gave no answer, and waits until that is committed.
