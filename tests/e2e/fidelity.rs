@@ -168,8 +168,16 @@ async fn answers_cut_at_random_boundaries_arrive_byte_exact() {
     let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[]).await;
     let token = gateway.create_token(&owner, "me", "t").await;
     let chat = |directives: &str| {
-        serde_json::json!({"model": "gpt-sim", "stream": true, "messages": [{"role": "user", "content": format!("hi [[sim: {directives}]]")}]})
-            .to_string().into_bytes()
+        let text = format!("hi [[sim: {directives}]]");
+        // Who asks for the usage gets all of it.
+        serde_json::json!({
+            "model": "gpt-sim",
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "messages": [{"role": "user", "content": text}],
+        })
+        .to_string()
+        .into_bytes()
     };
     let responses = |directives: &str| {
         serde_json::json!({"model": "gpt-sim", "stream": true, "input": format!("hi [[sim: {directives}]]")})

@@ -219,6 +219,22 @@ fn bad_answers() -> Vec<Trial> {
     trials
 }
 
+/// Counts that no database adds up for long, and counts that are none.
+fn bad_counts() -> Vec<Trial> {
+    let huge = i64::MAX;
+    let usage = format!(r#"{{"input_tokens":{huge},"output_tokens":{huge},"cache_read_input_tokens":-1}}"#);
+    (0..3)
+        .map(|_| Trial {
+            answer: Answer::Body(200, format!(r#"{{"id":"msg_1","usage":{usage}}}"#).into_bytes()),
+            ..Trial::new("counts", |row| {
+                let usage = row.usage.as_ref().unwrap();
+                assert!(usage.input > 0 && usage.output > 0 && usage.cache_read_input == 0);
+                assert!(row.marks.contains(Mark::ObservationIncomplete));
+            })
+        })
+        .collect()
+}
+
 /// A body of the longest length whose prompt is all this.
 fn filled(with: &[u8]) -> Vec<u8> {
     let (before, after) = (
@@ -227,7 +243,7 @@ fn filled(with: &[u8]) -> Vec<u8> {
     );
     let mut body = before.to_vec();
     let room = BODY_MAX - before.len() - after.len();
-    body.extend(std::iter::repeat_n(with, room / with.len()).flatten());
+    body.extend(with.repeat(room / with.len()));
     body.resize(BODY_MAX - after.len(), b'x');
     body.extend_from_slice(after);
     body
@@ -417,6 +433,7 @@ fn assert_ordinary(rows: &[&Interception], sent: usize) {
 async fn trials_and_ordinary_requests(engine: Engine) {
     let mut trials = bad_requests();
     trials.extend(bad_answers());
+    trials.extend(bad_counts());
     trials.extend(long_prompts());
     trials.extend(many_calls());
     let answers: Vec<Answer> = trials.iter().map(|trial| trial.answer.clone()).collect();

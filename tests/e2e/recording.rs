@@ -124,7 +124,7 @@ async fn an_encoded_request_is_recorded_with_its_prompt() {
 
 #[tokio::test]
 async fn streams_of_one_http2_connection_are_recorded() {
-    let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[]).await;
+    let (gateway, owner) = Gateway::with_owner(Engine::Sqlite, &[("CODER_LOG_FILTER", "trace")]).await;
     let token = gateway.create_token(&owner, "me", "t").await;
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
@@ -151,7 +151,8 @@ async fn streams_of_one_http2_connection_are_recorded() {
             answer.text().await.unwrap()
         });
     futures_util::future::join_all(asked).await;
-    let (_site, rows) = recorded(gateway).await;
+    let (site, rows) = recorded(gateway).await;
+    assert!(!site.log().contains(&token.text[15..]), "a secret is in the log");
     assert_eq!(rows.len(), 6);
     for number in 0..6 {
         let row = of(&rows, &format!("h2 {number}"));
@@ -275,6 +276,11 @@ async fn content_is_recorded_only_where_it_is_wanted(engine: Engine) {
                 "CODER_AIBRIDGE_DISABLE_CONTENT_RECORDING",
                 if is_wanted { "false" } else { "true" },
             ),
+            // With content these lines hold it, as they are meant to.
+            (
+                "CODER_AIBRIDGE_STRUCTURED_LOGGING",
+                if is_wanted { "false" } else { "true" },
+            ),
             ("CODER_LOG_FILTER", "trace"),
         ];
         let (gateway, _) = tell_all(engine, &settings, |_| SENTINEL.to_owned()).await;
@@ -289,7 +295,9 @@ async fn content_is_recorded_only_where_it_is_wanted(engine: Engine) {
             assert!(!row.marks.contains(Mark::ObservationIncomplete));
         }
         assert_eq!(holds(&bytes_of(&site), SENTINEL), is_wanted);
-        assert!(!site.log().contains(SENTINEL), "the log holds content");
+        let log = site.log();
+        assert_eq!(log.contains("\"record_type\":\"tool_usage\""), !is_wanted);
+        assert!(!log.contains(SENTINEL), "the log holds content");
     }
 }
 
@@ -310,6 +318,7 @@ async fn records_are_lines_of_json_too_and_hold_no_secret() {
     let settings = [
         ("CODER_AIBRIDGE_STRUCTURED_LOGGING", "true"),
         ("CODER_LOGGING_JSON", file.to_str().unwrap()),
+        ("CODER_LOG_FILTER", "trace"),
     ];
     let (gateway, token) = tell_all(Engine::Sqlite, &settings, |token| format!("use {}", token.text)).await;
     let (site, rows) = recorded(gateway).await;

@@ -124,6 +124,15 @@ impl Provider {
             );
         }
     }
+
+    /// The credential that [`Self::set_credential`] sets, without its scheme.
+    pub(crate) fn credential<'a>(&'a self, own: Option<&'a OwnCredential>) -> Option<&'a str> {
+        let value = match own {
+            Some(own) => own.value.expose(),
+            None => self.key.as_ref()?.to_str().ok()?,
+        };
+        value.rsplit(' ').next()
+    }
 }
 
 fn key_header(config: &ProviderConfig, key: &Secret) -> Result<HeaderValue, ProviderError> {

@@ -11,8 +11,9 @@ use gateway_core::clock::Clock;
 use gateway_core::interception::{
     End, Mark, Marks, ModelThought, Outcome, Start, TokenUsage, ToolKind, ToolUsage,
 };
+use gateway_core::mask::mask;
 use gateway_core::token::redact;
-use gateway_core::{InterceptionId, UserId};
+use gateway_core::{InterceptionId, Secret, UserId};
 use gateway_llm::observe;
 
 use crate::access::InFlight;
@@ -21,11 +22,16 @@ use crate::recorder::{Behind, Interception, Lost, Recorder};
 /// The longest message of an error that is kept, in bytes.
 const MESSAGE_MAX: usize = 4096;
 
+/// What is shorter is no credential, and its letters stand in any text.
+const SECRET_MIN: usize = 8;
+
 pub(crate) struct Recording {
     recorder: Recorder,
     interception: Interception,
     in_flight: InFlight,
     clock: Arc<dyn Clock>,
+    /// The provider's credential, which its messages may repeat.
+    credential: Option<Secret>,
     /// How many tool calls were recorded.
     tools: u32,
     thoughts: Vec<ModelThought>,
@@ -60,6 +66,7 @@ impl Recording {
             interception,
             in_flight,
             clock,
+            credential: None,
             tools: 0,
             thoughts: Vec::new(),
             marks: Marks::NONE,
@@ -74,6 +81,13 @@ impl Recording {
     /// How long an answer is held back at most.
     pub(crate) fn hold_back(&self) -> std::time::Duration {
         self.recorder.hold_back()
+    }
+
+    /// Keeps the credential that the request is sent with out of what is recorded of its answer.
+    pub(crate) fn hide(&mut self, credential: Option<&str>) {
+        self.credential = credential
+            .filter(|text| text.len() >= SECRET_MIN)
+            .map(Secret::new);
     }
 
     pub(crate) fn mark(&mut self, mark: Mark) {
@@ -128,7 +142,10 @@ impl Recording {
             self.mark(Mark::TextMended);
         }
         let (error_type, error_message) = match seen.error {
-            Some(error) => (Some(clean(error.kind)), Some(shorten(clean(error.message)))),
+            Some(error) => (
+                Some(clean(self.without_credential(error.kind))),
+                Some(shorten(clean(self.without_credential(error.message)))),
+            ),
             None => (None, ending.message.map(clean)),
         };
         self.interception.end(End {
@@ -144,6 +161,25 @@ impl Recording {
             ended_at: self.clock.now(),
             marks: self.marks,
         });
+    }
+
+    /// Providers name the key that they refuse, and not all of them mask it.
+    fn without_credential(&self, mut text: String) -> String {
+        let Some(secret) = self.credential.as_ref().map(Secret::expose) else {
+            return text;
+        };
+        if text.contains(secret) {
+            text = text.replace(secret, &mask(secret));
+        }
+        // A text that was cut may end within it.
+        let torn = (SECRET_MIN..secret.len())
+            .rev()
+            .find(|length| secret.get(..*length).is_some_and(|begin| text.ends_with(begin)));
+        if let Some(length) = torn {
+            text.truncate(text.len() - length);
+            text.push_str(&mask(secret));
+        }
+        text
     }
 
     /// Closes an exchange to which the provider gave no answer, and waits until that is committed.

@@ -99,7 +99,7 @@ impl Relay {
             return Ok(None);
         }
         let start = self.start(parts, allowed, inspected, usage_was_injected);
-        let recording = Recording::open(
+        let mut recording = Recording::open(
             &self.recorder,
             allowed.admission.principal().user_id,
             start,
@@ -107,6 +107,7 @@ impl Relay {
             self.access.clock(),
         )
         .map_err(not_recorded)?;
+        recording.hide(allowed.provider.credential(allowed.own.as_ref()));
         tracing::debug!(interception = %recording.id(), route = allowed.label, "an exchange is recorded");
         if self.options.recording.before_send {
             recording.committed().await.map_err(not_recorded)?;

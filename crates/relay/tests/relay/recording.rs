@@ -257,6 +257,39 @@ async fn every_end_has_its_outcome() {
 }
 
 #[tokio::test]
+async fn a_credential_that_the_provider_repeats_is_not_recorded() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    for (number, key) in [PROVIDER_KEY, "sk-of-the-caller"].into_iter().enumerate() {
+        let own = format!("Bearer {key}");
+        let headers = [
+            ("x-coder-ai-governance-token", token.expose()),
+            ("authorization", &own),
+        ];
+        // Without a credential of the caller's the organisation's is used.
+        let count = if key == PROVIDER_KEY { 1 } else { 2 };
+        let mut client = world.send("POST", CHAT, &headers[..count], b"{}").await;
+        // The message is longer than what is kept of it, which ends within the credential.
+        let begin = format!("bad key {key}, {key}, ");
+        let message = format!("{begin}{}{key}", "x".repeat(4096 - 10 - begin.len()));
+        let body = format!(r#"{{"error":{{"type":"auth","message":"{message}"}}}}"#);
+        let response = Response::builder().status(401).body(()).unwrap();
+        let sending = world.exchange().await.answer(response);
+        sending.send(body.clone()).await;
+        sending.finish().await;
+        assert_eq!(client.answer().await.text(), body);
+        let end = world.records.closed(number + 1).await.pop().unwrap().end.unwrap();
+        let shown = gateway_core::mask::mask(key);
+        let message = end.error_message.unwrap();
+        assert!(
+            message.starts_with(&format!("bad key {shown}, {shown}, ")),
+            "{message}"
+        );
+        assert!(!message.contains(&key[..9]), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn what_follows_the_terminal_event_is_passed_on_for_a_while() {
     let mut world = World::start().await;
     let (_, token) = world.token();
