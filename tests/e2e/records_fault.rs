@@ -24,7 +24,7 @@ const SLACK: Duration = Duration::from_secs(4);
 const RECOVERY: Duration = Duration::from_secs(8);
 
 /// How long ending may take while the database is away, after the requests have had their time.
-const ENDING: Duration = Duration::from_secs(35);
+const ENDING: Duration = Duration::from_secs(25);
 
 /// What is done to the database.
 enum Fault {
@@ -283,6 +283,35 @@ async fn a_restarted_postgres_tears_nothing() {
                 back.elapsed()
             );
         }
+        load.stop();
+    };
+    tokio::join!(story, load.run());
+    for seen in load.seen().iter() {
+        assert!(seen.is_whole || seen.refusal.is_some(), "torn: {seen:?}");
+    }
+    settle_accounts(gateway, &load).await;
+}
+
+/// Connections that have died without a word are given up before anything has been held back for too long.
+#[tokio::test]
+async fn dead_connections_tear_nothing() {
+    let cluster = Cluster::start().await;
+    let link = Link::to(cluster.address()).await;
+    let site = Site::on_postgres(&cluster.url_by(link.address())).await;
+    let (gateway, _people, load) = gateway_with_people(site, &[]).await;
+    let story = async {
+        load.until_whole(30).await;
+        link.cut();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        link.mend();
+        let back = Instant::now();
+        load.until_whole(20).await;
+        report(&format!("serving again {:?} after their death", back.elapsed()));
+        assert!(
+            back.elapsed() < RECOVERY,
+            "served again after {:?}",
+            back.elapsed()
+        );
         load.stop();
     };
     tokio::join!(story, load.run());
