@@ -23,6 +23,9 @@ const SLACK: Duration = Duration::from_secs(4);
 /// How soon the gateway serves again after the database does.
 const RECOVERY: Duration = Duration::from_secs(8);
 
+/// How long ending may take while all is well, whatever was not well before.
+const QUICK_END: Duration = Duration::from_secs(6);
+
 /// How long ending may take while the database is away, after the requests have had their time.
 const ENDING: Duration = Duration::from_secs(25);
 
@@ -236,8 +239,10 @@ fn assert_torn(stream: &Answer) {
 async fn settle_accounts(gateway: Gateway, load: &Load) {
     load.collect(&gateway.site.sim);
     gateway.signal("TERM");
+    let told = Instant::now();
     let (site, ended_well) = gateway.ended().await;
     assert!(ended_well);
+    assert!(told.elapsed() < QUICK_END, "ended after {:?}", told.elapsed());
     let store = site.store().await;
     let records = Records::read(&store).await;
     store.close().await;
