@@ -13,9 +13,8 @@ const SIZE: &str = "size=32m";
 pub(crate) enum Disk {
     /// A file system in memory, where mounting one is allowed: to be full is to have no block left.
     Mounted(PathBuf),
-    /// A folder. The server must not make any file longer than it is; it must not die of trying, either, see
-    /// [`Disk::wrapper`].
-    Limited(PathBuf),
+    /// A folder, of which the server may write to no file. It must not die of trying, either, see [`Disk::wrapper`].
+    Limited,
 }
 
 // === impl Disk ===
@@ -33,14 +32,14 @@ impl Disk {
             return Self::Mounted(folder);
         }
         report("no file system can be mounted here; the size of the server's files is limited instead");
-        Self::Limited(folder)
+        Self::Limited
     }
 
     /// What the server is to be started by, with its program and arguments to follow.
     pub(crate) fn wrapper(&self) -> &'static [&'static str] {
         match self {
             Self::Mounted(_) => &[],
-            Self::Limited(_) => &["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""],
+            Self::Limited => &["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""],
         }
     }
 
@@ -53,17 +52,15 @@ impl Disk {
                     while filler.write_all(&vec![0; piece]).is_ok() {}
                 }
             }
-            Self::Limited(folder) => {
-                let log = fs::metadata(folder.join("coder.db-wal")).unwrap().len();
-                limit(server, &log.to_string());
-            }
+            // Space that a file has already would be used again.
+            Self::Limited => limit(server, "0"),
         }
     }
 
     pub(crate) fn give_room(&self, server: u32) {
         match self {
             Self::Mounted(folder) => fs::remove_file(filler(folder)).unwrap(),
-            Self::Limited(_) => limit(server, "unlimited"),
+            Self::Limited => limit(server, "unlimited"),
         }
     }
 }

@@ -83,7 +83,7 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         .await
         .context("the database could not be opened")?;
     let requests = TaskTracker::new();
-    let services = services(&parts.accounts, &store, &requests);
+    let services = services(&parts.accounts, &store, &requests, &shutdown);
     let access = Arc::clone(&services.access);
     let background = Background::new(shutdown.clone());
     let now = services.clock.now();
@@ -153,7 +153,12 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     Ok(outcome?)
 }
 
-fn services(accounts: &AccountOptions, store: &Store, requests: &TaskTracker) -> Services {
+fn services(
+    accounts: &AccountOptions,
+    store: &Store,
+    requests: &TaskTracker,
+    shutdown: &Shutdown,
+) -> Services {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Services {
@@ -171,6 +176,7 @@ fn services(accounts: &AccountOptions, store: &Store, requests: &TaskTracker) ->
         setup: Arc::new(Setup::new(accounts.first_user_code.clone())),
         removals: Removals::default(),
         tasks: requests.clone(),
+        drain: shutdown.drain.clone(),
     }
 }
 

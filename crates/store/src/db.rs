@@ -27,6 +27,10 @@ use crate::target::Engine;
 /// and closing have limits of their own.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a write of records waits for PostgreSQL before it is tried on another connection. A group takes
+/// milliseconds; the second attempt has the rest of the time.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// How long closing waits for what is running.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -167,24 +171,36 @@ impl Db {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let attempts = async {
-            let mut pause = FIRST_PAUSE;
-            for left in (0..WRITE_ATTEMPTS).rev() {
-                match Box::pin(attempt()).await {
-                    Err(fault) if fault.is_conflict() && left > 0 => {
-                        tracing::debug!(
+        limited(operation, attempts(operation, &mut attempt)).await
+    }
+
+    /// Runs a write that may be repeated where it is not known whether it has happened, as that of records. It is
+    /// tried again, too, if PostgreSQL has not answered for a while: the connection may lead nowhere while a new one
+    /// would not, and answers are held back meanwhile.
+    pub(crate) async fn write_again<T, F>(
+        &self,
+        operation: &'static str,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let work = async {
+            if self.engine() == Engine::Postgres {
+                let first = attempts(operation, &mut attempt);
+                match tokio::time::timeout(SILENCE, first).await {
+                    Ok(outcome) => return outcome,
+                    Err(_) => {
+                        tracing::warn!(
                             operation,
-                            "the database aborted a write in favour of another; trying again"
+                            "the database is silent; trying again on another connection"
                         );
-                        tokio::time::sleep(pause).await;
-                        pause *= 2;
                     }
-                    outcome => return outcome,
                 }
             }
-            unreachable!("the last attempt returns whatever comes out")
+            attempts(operation, &mut attempt).await
         };
-        limited(operation, attempts).await
+        limited(operation, work).await
     }
 
     pub(crate) async fn reader(&self) -> Result<Conn, Fault> {
@@ -373,6 +389,28 @@ impl Drop for Tx {
             None => {}
         }
     }
+}
+
+/// Tries a write until the database does not abort it for the sake of another.
+async fn attempts<T, F>(operation: &'static str, attempt: &mut impl FnMut() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for left in (0..WRITE_ATTEMPTS).rev() {
+        match Box::pin(attempt()).await {
+            Err(fault) if fault.is_conflict() && left > 0 => {
+                tracing::debug!(
+                    operation,
+                    "the database aborted a write in favour of another; trying again"
+                );
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+    unreachable!("the last attempt returns whatever comes out")
 }
 
 /// The futures given to this are on the heap: those of a query are large, and callers hold them inside their own.

@@ -30,6 +30,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long any single step on the lock's connection may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long giving the lock back may take, which ends with the connection at the latest.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The connection has to find out that its peer is gone (a machine that lost its power holds the lock until then),
 /// and whatever limits the server sets by default are not meant for migrations.
 const SESSION_SETTINGS: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; \
@@ -129,7 +132,8 @@ async fn keep(
         .await
         .is_some()
     {
-        let Err(error) = within(STEP_TIMEOUT, connection.ping()).await else {
+        let looked = cancel.run_until_cancelled(within(STEP_TIMEOUT, connection.ping()));
+        let Some(Err(error)) = looked.await else {
             continue;
         };
         tracing::warn!(%error, "lost the connection that holds the lock on the database; taking it again");
@@ -146,7 +150,7 @@ async fn keep(
             .await?;
         connection.close().await
     };
-    let _ = within(STEP_TIMEOUT, release).await;
+    let _ = within(RELEASE_TIMEOUT, release).await;
 }
 
 async fn take_again(options: &PgConnectOptions, purpose: Purpose) -> PgConnection {

@@ -23,6 +23,7 @@ use gateway_core::audit::Source;
 use gateway_core::{Clock, Lifetime, Permission, Principal, TokenId, User, UserId};
 use gateway_relay::access::Access;
 use gateway_store::{Author, Store};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use attempts::Attempts;
@@ -56,6 +57,8 @@ pub struct Services {
     pub setup: Arc<Setup>,
     pub removals: Removals,
     pub tasks: TaskTracker,
+    /// Cancelled when the server begins to stop.
+    pub drain: CancellationToken,
 }
 
 /// Who asks, verified, and from where.
@@ -96,6 +99,7 @@ impl Services {
         write: impl Future<Output = Result<(T, Revoked), ServiceError>> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let (access, tasks) = (Arc::clone(&self.access), self.tasks.clone());
+        let drain = self.drain.clone();
         let task = self.tasks.spawn(async move {
             match write.await {
                 Ok((value, revoked)) => {
@@ -108,7 +112,9 @@ impl Services {
                     }
                     if matches!(error, ServiceError::Unavailable(_)) && at_stake != Revoked::Nothing {
                         tasks.spawn(async move {
-                            tokio::time::sleep(2 * gateway_store::OPERATION_TIMEOUT).await;
+                            // The end of the server does not wait for this: then all are cut before long.
+                            let later = tokio::time::sleep(2 * gateway_store::OPERATION_TIMEOUT);
+                            drain.run_until_cancelled(later).await;
                             revoke(&access, &at_stake).await;
                         });
                     }

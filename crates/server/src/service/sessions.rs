@@ -250,6 +250,7 @@ mod tests {
     use gateway_relay::access::{Access, AccessOptions};
     use gateway_store::{Purpose, Store, StoreOptions, Target};
     use tempfile::TempDir;
+    use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
     use super::*;
@@ -288,6 +289,7 @@ mod tests {
             setup: Arc::new(Setup::new(None)),
             removals: Removals::default(),
             tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
         };
         (services, directory)
     }

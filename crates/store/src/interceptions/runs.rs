@@ -40,7 +40,7 @@ impl Interceptions<'_> {
     /// Begins a run, which holds its lease for so long from now on, by the clock of the database.
     pub async fn begin_run(self, run: RunId, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
         self.db
-            .write("interceptions.begin_run", || async {
+            .write_again("interceptions.begin_run", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = async {
                     let until = database_time(&mut tx).await?.plus(lease);
@@ -62,7 +62,7 @@ impl Interceptions<'_> {
     /// Holds the lease for so long from now on. False: the run was ended or forgotten, and must begin anew.
     pub async fn renew_run(self, run: RunId, lease: Duration) -> Result<bool, StoreError> {
         self.db
-            .write("interceptions.renew_run", || async {
+            .write_again("interceptions.renew_run", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = async {
                     let until = database_time(&mut tx).await?.plus(lease);
@@ -83,7 +83,7 @@ impl Interceptions<'_> {
     /// Ends a run. What it has left open can be closed as interrupted at once.
     pub async fn end_run(self, run: RunId) -> Result<(), StoreError> {
         self.db
-            .write("interceptions.end_run", || async {
+            .write_again("interceptions.end_run", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = on!(tx.conn(), |c| sqlx::query(END)
                     .bind(run.to_string())
@@ -105,7 +105,7 @@ impl Interceptions<'_> {
         limit: u32,
     ) -> Result<u64, StoreError> {
         self.db
-            .write("interceptions.close_interrupted", || async {
+            .write_again("interceptions.close_interrupted", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = close_interrupted(&mut tx, self.db.engine(), except, now, limit).await;
                 tx.end(outcome).await

@@ -75,7 +75,7 @@ impl Interceptions<'_> {
             return Ok(());
         }
         self.db
-            .write("interceptions.commit", || async {
+            .write_again("interceptions.commit", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = commit(&mut tx, run, records).await;
                 tx.end(outcome).await
@@ -88,7 +88,7 @@ impl Interceptions<'_> {
     pub async fn commit_unrecordable(self, run: RunId, record: &Record) -> Result<(), StoreError> {
         let record = bare::stripped(record);
         self.db
-            .write("interceptions.commit_unrecordable", || async {
+            .write_again("interceptions.commit_unrecordable", || async {
                 let mut tx = self.db.begin_records().await?;
                 let outcome = async {
                     commit(&mut tx, run, std::slice::from_ref(&record)).await?;
