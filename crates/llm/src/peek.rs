@@ -59,14 +59,11 @@ pub struct RequestView {
     pub session_in_body: Option<String>,
 }
 
-/// The members that refer to stored objects or run detached, for bodies that cannot be read.
-const SENSITIVE: [&[u8]; 3] = [b"previous_response_id", b"conversation", b"background"];
-
 /// Looks into a request body, decoded if it was encoded.
 ///
 /// If a field stands there twice, the last one is taken, as common parsers do, but any `background` and any object id
-/// counts, whatever the case of its letters. A body that is not JSON has none of the fields; if it names one of those
-/// that refer to stored objects, it is taken to use it. For a body that could not be decoded, see
+/// counts, whatever the case of its letters. A body that is not JSON has none of the fields, and may refer to any stored
+/// object where that can be done. For a body that could not be decoded, see
 /// [`RequestView::unreadable`].
 pub fn peek(api: Api, body: &[u8]) -> RequestView {
     look(api, body, true)
@@ -161,8 +158,9 @@ impl<'a> Walk<'a> {
             object_ids: view.object_ids,
             ..RequestView::default()
         };
-        if refers_to_objects(self.api) {
-            view.suspect(body);
+        // Whoever guesses at what a body is may read more in it than can be searched for here.
+        if refers_to_objects(self.api) && !body.is_empty() {
+            view.refer(String::new());
         }
         view
     }
@@ -186,18 +184,6 @@ impl RequestView {
             0..MAX_OBJECTS => self.object_ids.push(id),
             MAX_OBJECTS => self.object_ids.push(String::new()),
             _ => {}
-        }
-    }
-
-    /// Looks for sensitive names in bytes that are no JSON in UTF-8. Zero bytes are skipped, since a reader that
-    /// guesses would take a body in UTF-16 or UTF-32.
-    fn suspect(&mut self, body: &[u8]) {
-        let dense: Vec<u8> = body.iter().copied().filter(|byte| *byte != 0).collect();
-        if SENSITIVE
-            .iter()
-            .any(|name| memchr::memmem::find(&dense, name).is_some())
-        {
-            self.refer(String::new());
         }
     }
 }
@@ -287,17 +273,21 @@ mod tests {
 
     #[test]
     fn a_body_that_cannot_be_read_is_suspected() {
-        let utf16: Vec<u8> =
-            r#"{"previous_response_id":"resp_1"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        // Lenient readers take an object in UTF-16, with an escape in the name, or with a comment before it.
+        let utf16: Vec<u8> = r#"{"previous\u005fresponse_id":"resp_1"}"#
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         for body in [
             &utf16[..],
             b"{\"previous_response_id\":\"a\"",
-            b"x{\"conversation\":\"a\"}",
+            b"/**/{\"previous\\u005fresponse_id\":\"a\"}",
+            b"not json",
         ] {
             let seen = peek(Api::Responses, body);
             assert!(!seen.is_json && !seen.object_ids.is_empty(), "{body:?}");
         }
-        assert!(peek(Api::Responses, b"not json").object_ids.is_empty());
+        assert!(peek(Api::Responses, b"").object_ids.is_empty());
         assert!(
             peek(Api::ChatCompletions, b"a conversation")
                 .object_ids

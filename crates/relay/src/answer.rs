@@ -85,6 +85,8 @@ pub(crate) enum Broken {
     Silent(Duration),
     #[error("the answer could not be recorded in time")]
     Unrecorded,
+    #[error("too much memory is taken by answers at the moment")]
+    Memory,
     #[error("the answer has ended already")]
     Over,
 }
@@ -172,6 +174,10 @@ where
                 Broken::Unrecorded => (
                     ErrorKind::Unavailable,
                     "the answer could not be recorded; try again",
+                ),
+                Broken::Memory => (
+                    ErrorKind::Unavailable,
+                    "too much memory is taken at the moment; try again",
                 ),
                 Broken::Provider(_) | Broken::Over => {
                     (ErrorKind::BadGateway, "the provider broke the answer off")

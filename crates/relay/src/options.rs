@@ -62,7 +62,7 @@ pub struct RelayOptions {
     pub head_timeout: Duration,
     /// How long a provider may be silent within an answer.
     pub idle_timeout: Duration,
-    /// Bytes that request bodies may take in all.
+    /// Bytes that bodies may take in all: three quarters those of requests, one quarter what is held of answers.
     pub body_memory: usize,
     pub checkpoints: CheckpointHook,
 }

@@ -22,6 +22,14 @@ use crate::recorder::{Behind, Interception, Lost, Recorder};
 /// The longest message of an error that is kept, in bytes.
 const MESSAGE_MAX: usize = 4096;
 
+/// The most tool calls of one answer that are kept, and the bytes of all its thoughts. A database that is given more at
+/// once could take too long for it, and so for everybody's records.
+const TOOLS_MAX: u32 = 20_000;
+const THOUGHTS_MAX: usize = 4 * 1024 * 1024;
+
+/// What a thought takes beside its text, roughly.
+const THOUGHT_BYTES: usize = 256;
+
 /// What is shorter is no credential, and its letters stand in any text.
 const SECRET_MIN: usize = 8;
 
@@ -35,6 +43,7 @@ pub(crate) struct Recording {
     /// How many tool calls were recorded.
     tools: u32,
     thoughts: Vec<ModelThought>,
+    thoughts_bytes: usize,
     marks: Marks,
     is_closed: bool,
 }
@@ -69,6 +78,7 @@ impl Recording {
             credential: None,
             tools: 0,
             thoughts: Vec::new(),
+            thoughts_bytes: 0,
             marks: Marks::NONE,
             is_closed: false,
         })
@@ -95,6 +105,10 @@ impl Recording {
     }
 
     pub(crate) fn tool(&mut self, call: observe::ToolCall) {
+        if self.tools == TOOLS_MAX {
+            self.mark(Mark::ObservationIncomplete);
+            return;
+        }
         if call.was_mended {
             self.mark(Mark::TextMended);
         }
@@ -119,6 +133,11 @@ impl Recording {
 
     /// Thoughts are written with the end.
     pub(crate) fn thought(&mut self, thought: observe::Thought) {
+        self.thoughts_bytes += THOUGHT_BYTES + thought.content.len();
+        if self.thoughts_bytes > THOUGHTS_MAX {
+            self.mark(Mark::ObservationIncomplete);
+            return;
+        }
         if thought.was_mended {
             self.mark(Mark::TextMended);
         }
@@ -180,6 +199,16 @@ impl Recording {
             text.push_str(&mask(secret));
         }
         text
+    }
+
+    /// Closes an exchange that the gateway does not go on with.
+    pub(crate) fn give_up(mut self, message: &str) {
+        let ending = Ending {
+            outcome: Outcome::GatewayError,
+            status: None,
+            message: Some(message.to_owned()),
+        };
+        self.close(ending, observe::Observation::default());
     }
 
     /// Closes an exchange to which the provider gave no answer, and waits until that is committed.

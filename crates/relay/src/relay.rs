@@ -43,7 +43,9 @@ pub struct Relay {
     access: Arc<Access>,
     recorder: Recorder,
     upstream: Upstream,
+    /// Memory for the bodies of requests, and for what is held of answers. Two, so that neither can use up the other's.
     budget: Budget,
+    answers: Budget,
     counters: RelayCounters,
     decoders: Arc<Semaphore>,
     drains: Drains,
@@ -66,7 +68,8 @@ impl Relay {
         Ok(Self {
             providers,
             upstream: Upstream::new(&options.proxies, &options.roots, options.connect_timeout)?,
-            budget: Budget::new(options.body_memory),
+            budget: Budget::new(options.body_memory / 4 * 3),
+            answers: Budget::new(options.body_memory / 4),
             counters: RelayCounters::default(),
             decoders: Arc::new(Semaphore::new(DECODERS)),
             options,

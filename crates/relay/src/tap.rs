@@ -14,15 +14,17 @@ mod withheld;
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::interception::Outcome;
+use gateway_core::interception::{Mark, Outcome};
 use gateway_llm::observe::{End, ObserveOptions};
 use gateway_llm::route::Api;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 use crate::answer::Broken;
@@ -41,6 +43,9 @@ const TRAILING: Duration = Duration::from_secs(5);
 /// How much of an answer is withheld at most; an answer that needs more is recorded as far as it was seen.
 const WITHHELD_MAX: usize = 32 * 1024 * 1024;
 
+/// What of an answer is held without being charged: the usual answer needs no more.
+const FREE: usize = 64 * 1024;
+
 /// An answer that is not streamed keeps its head until it is recorded, if it is not longer than this.
 const SETTLED_MAX: usize = 256 * 1024;
 
@@ -58,6 +63,8 @@ pub(crate) struct TapContext {
     pub(crate) share: Share,
     /// The longest silence of the provider.
     pub(crate) idle_timeout: Duration,
+    /// How many encoded answers are read at once.
+    pub(crate) decoders: Arc<Semaphore>,
 }
 
 pub(crate) struct Tapped<B: Body> {
@@ -135,7 +142,7 @@ where
             idle: Box::pin(tokio::time::sleep_until(now + context.idle_timeout)),
             may_drop: is_events && context.options.usage_was_injected,
             watch: match context.recording {
-                Some(_) => Watch::new(context.form, context.api, context.options),
+                Some(_) => Watch::new(context.form, context.api, context.options, context.decoders),
                 None => Watch::Nobody,
             },
             exchange: Exchange {
@@ -160,7 +167,7 @@ where
         while self.settled <= SETTLED_MAX && self.cover().is_ok() {
             let next = std::future::poll_fn(|cx| self.poll_next(cx)).await;
             let Some(frame) = next.transpose()? else { break };
-            self.settled += frame.data_ref().map_or(0, Bytes::len);
+            self.settled += withheld::weight(&frame);
             settled.push_back(frame);
         }
         settled.append(&mut self.ready);
@@ -240,16 +247,22 @@ where
     }
 
     fn poll_trailing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if let Phase::Trailing(until) = &mut self.phase
-            && until.as_mut().poll(cx).is_ready()
-        {
-            self.provider = None;
+        // What is there goes out, also to a client that was slow to take what came before it.
+        match self.poll_provider(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.ready.push_back(frame);
+                return Poll::Ready(Ok(()));
+            }
+            // The answer was whole before.
+            Poll::Ready(Some(Err(_)) | None) => {}
+            Poll::Pending => {
+                if let Phase::Trailing(until) = &mut self.phase {
+                    ready!(until.as_mut().poll(cx));
+                }
+            }
         }
-        match ready!(self.poll_provider(cx)) {
-            Some(Ok(frame)) => self.ready.push_back(frame),
-            Some(Err(broken)) => self.phase = Phase::Failed(broken),
-            None => self.phase = Phase::Over,
-        }
+        self.provider = None;
+        self.phase = Phase::Over;
         Poll::Ready(Ok(()))
     }
 
@@ -336,21 +349,29 @@ where
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data, &mut self.share);
         }
+        // Where the length was announced the client knows this frame for the last, whatever is in it.
+        let is_end = self.is_provider_done();
         match self.watch.released() {
             Some((offset, drops)) => {
                 self.withheld.push(frame);
                 for range in drops {
                     self.withheld.drop_range(range);
                 }
-                self.withheld.release_to(offset, &mut self.ready);
+                if !is_end {
+                    self.withheld.release_to(offset, &mut self.ready);
+                }
             }
             None => self.withheld.push_and_release_rest(frame, &mut self.ready),
         }
         self.exchange.record_found(self.watch.found());
         if self.watch.is_terminated() {
             self.close(Close::Terminal);
-        } else if self.withheld.len() > WITHHELD_MAX || self.cover().is_err() {
+        } else if is_end {
+            self.close(Close::End);
+        } else if self.withheld.weight() > WITHHELD_MAX {
             self.close(Close::Unseen);
+        } else if self.cover().is_err() {
+            self.close(Close::Fail(Broken::Memory));
         } else if let Some(hold_back) = self.exchange.is_full() {
             self.phase = Phase::Stalled(Box::pin(tokio::time::sleep(hold_back)));
         }
@@ -358,7 +379,8 @@ where
 
     /// Takes memory for what is held.
     fn cover(&mut self) -> Result<(), crate::budget::Exhausted> {
-        self.share.cover(self.settled + self.withheld.len())
+        let held = self.settled + self.withheld.weight();
+        self.share.cover(held.saturating_sub(FREE))
     }
 
     /// The interception is over.
@@ -379,6 +401,9 @@ where
 
     fn record_end(&mut self, close: Close, findings: Findings) {
         let (outcome, message) = self.exchange.outcome(&close, &findings);
+        if matches!(close, Close::Unseen) {
+            self.exchange.mark_incomplete();
+        }
         let hold_back = self.exchange.record_end(outcome, message, findings);
         self.phase = Phase::Closing(Box::pin(tokio::time::sleep(hold_back)), close);
     }
@@ -388,8 +413,8 @@ where
         self.provider = None;
         self.withheld.clear();
         self.ready.clear();
-        self.phase = Phase::Over;
         self.abandon(Outcome::GatewayError, Some(Broken::Unrecorded.to_string()));
+        self.phase = Phase::Over;
         Broken::Unrecorded
     }
 }
@@ -412,9 +437,9 @@ impl<B: Body> Tapped<B> {
     /// Records the end of an answer that is not finished.
     fn abandon(&mut self, outcome: Outcome, message: Option<String>) {
         let findings = match std::mem::replace(&mut self.watch, Watch::Nobody).finish(End::Torn) {
-            Finished::Now(findings) => *findings,
-            // Nobody is left to wait for it.
-            Finished::Later(_) => Findings::unread(),
+            Finished::Now(findings) if !matches!(self.phase, Phase::Decoding(..)) => *findings,
+            // Nobody is left to wait for what is being read.
+            _ => Findings::unread(),
         };
         self.exchange.record_end(outcome, message, findings);
     }
@@ -454,6 +479,12 @@ impl Exchange {
         Some(recording.hold_back())
     }
 
+    fn mark_incomplete(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.mark(Mark::ObservationIncomplete);
+        }
+    }
+
     fn record_found(&mut self, found: Found) {
         let Some(recording) = self.recording.as_mut().filter(|_| self.is_output) else {
             return;
@@ -489,6 +520,7 @@ impl Exchange {
         let seen = &findings.observation;
         let is_error = seen.error.is_some() || self.status.is_client_error() || self.status.is_server_error();
         match close {
+            Close::Fail(Broken::Memory) => (Outcome::GatewayError, Some(Broken::Memory.to_string())),
             Close::Fail(broken) => (Outcome::ProviderBroke, Some(broken.to_string())),
             _ if is_error => (Outcome::ProviderError, None),
             Close::End if self.needs_terminal && !seen.is_ended => {

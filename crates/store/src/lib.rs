@@ -24,7 +24,7 @@
 //! * Writes of records (interceptions and what belongs to them, runs) have connections of their own and are in no
 //!   order with those of accounts, which they never touch. On SQLite they let those go first. On PostgreSQL they take
 //!   no lock beside those of their rows, in the order of the keys; a deadlock among replicas all the same is tried
-//!   again.
+//!   again, and so is a write that PostgreSQL leaves without an answer for seconds. All may be repeated.
 //! * Nothing checkpoints SQLite's write-ahead log but [`Store::checkpoint`], which the server has to call.
 
 mod audit;

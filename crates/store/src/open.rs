@@ -19,9 +19,9 @@ use crate::target::{InvalidTarget, Purpose, StoreOptions, Synchronous, Target};
 /// Connections for the lookups that verify presented tokens.
 const VERIFY_CONNECTIONS: u32 = 4;
 
-/// Connections for records on PostgreSQL: one for the commits, and one so that renewing the lease of a run does not
-/// wait for them.
-const RECORD_CONNECTIONS: u32 = 2;
+/// Connections for records on PostgreSQL: one for the commits, and two so that neither the lease of a run nor
+/// the removal of what is old waits for them.
+const RECORD_CONNECTIONS: u32 = 3;
 
 /// How many prepared statements a connection for records keeps: there are about fifty, see `interceptions::batch`.
 const RECORD_STATEMENTS: usize = 128;

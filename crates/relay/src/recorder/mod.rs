@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::body::BoxError;
-use slot::{Lane, Slot};
+use slot::{Lane, Slot, record_bytes};
 pub use writer::Writer;
 
 /// What a new request may find waiting, in bytes; beyond that it is refused. Requests that have been admitted may
@@ -271,9 +271,10 @@ impl Interception {
     }
 
     fn add(&self, entry: Entry) {
-        let (lane, bytes) = self.slot.add(entry);
+        let bytes = record_bytes(&entry);
+        // Counted before the writer can see it, and so can take it off again.
         self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(lane) = lane {
+        if let Some(lane) = self.slot.add(entry, bytes) {
             let waiting = Waiting {
                 slot: Arc::clone(&self.slot),
                 since: Instant::now(),

@@ -64,9 +64,8 @@ impl Slot {
         }
     }
 
-    /// Adds a record. Returns where the slot has to be queued, if it does not stand there yet, and the record's bytes.
-    pub(super) fn add(&self, entry: Entry) -> (Option<Lane>, usize) {
-        let bytes = RECORD_BYTES + text_bytes(&entry);
+    /// Adds a record of so many bytes. Returns where the slot has to be queued, if it does not stand there yet.
+    pub(super) fn add(&self, entry: Entry, bytes: usize) -> Option<Lane> {
         let lane = match entry {
             Entry::Start(_) => Lane::Start,
             Entry::Tool(_) | Entry::End(_) => Lane::Ahead,
@@ -84,7 +83,7 @@ impl Slot {
             Lane::Start => &mut pending.in_starts,
         };
         let is_new = !std::mem::replace(stands_there, true);
-        (is_new.then_some(lane), bytes)
+        is_new.then_some(lane)
     }
 
     /// Takes all that waits; nothing if the slot stood in the queue twice and came up already.
@@ -137,12 +136,13 @@ impl Slot {
     }
 }
 
-/// The texts that may be long.
-fn text_bytes(entry: &Entry) -> usize {
+/// What a record takes: the texts that may be long, and a rough figure for the rest.
+pub(super) fn record_bytes(entry: &Entry) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    match entry {
+    let texts = match entry {
         Entry::Start(start) => length(&start.prompt),
         Entry::Tool(tool) => length(&tool.input),
         Entry::End(end) => end.thoughts.iter().map(|thought| thought.content.len()).sum(),
-    }
+    };
+    RECORD_BYTES + texts
 }

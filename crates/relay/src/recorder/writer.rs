@@ -17,6 +17,10 @@ use super::{Queue, Shared, SinkError};
 const GROUP_RECORDS: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often a group of more than so many records is tried before its halves are.
+const ATTEMPTS: u32 = 3;
+const SMALL: usize = 16;
+
 /// The pause before a commit is tried again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +28,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Commits what is in the queue. To be run once, for as long as there are requests.
 pub struct Writer {
     shared: Arc<Shared>,
+}
+
+/// Why records were not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("the database refused it: {0}")]
+    Record(String),
+    #[error("the database did not take it, and may take less")]
+    Group,
 }
 
 /// Records that are committed together, and whose they are.
@@ -65,19 +78,20 @@ impl Writer {
         parts.push(0..group.records.len());
         while let Some(part) = parts.pop() {
             let records = &group.records[part.clone()];
-            match self.insist(|| self.shared.sink.commit(records)).await {
+            // Smaller parts are tried for ever, larger ones only so often: it may be their size that the database does not
+            // bear.
+            let attempts = (records.len() > SMALL).then_some(ATTEMPTS);
+            let commit = || self.shared.sink.commit(records);
+            match self.insist(attempts, commit).await {
                 Ok(()) => {}
-                Err(error) if records.len() == 1 => {
-                    tracing::error!(interception = %records[0].id, ?error, "a record was refused; only that it was there is kept");
+                Err(Refused::Record(error)) if records.len() == 1 => {
+                    tracing::error!(interception = %records[0].id, error, "a record was refused; only that it was there is kept");
                     self.commit_bare(&group, part.start).await;
                 }
-                Err(error) => {
-                    tracing::warn!(
-                        records = records.len(),
-                        ?error,
-                        "a group was refused; its halves are tried alone"
-                    );
-                    let middle = part.start + records.len() / 2;
+                Err(refused) => {
+                    let records = records.len();
+                    tracing::warn!(records, %refused, "a group was not taken; its halves are tried alone");
+                    let middle = part.start + records / 2;
                     parts.push(middle..part.end);
                     parts.push(part.start..middle);
                 }
@@ -94,9 +108,9 @@ impl Writer {
 
     async fn commit_bare(&self, group: &Group, at: usize) {
         let record = &group.records[at];
-        let outcome = self.insist(|| self.shared.sink.commit_unrecordable(record)).await;
-        if let Err(error) = outcome {
-            tracing::error!(interception = %record.id, ?error, "a record is lost");
+        let commit = || self.shared.sink.commit_unrecordable(record);
+        if let Err(refused) = self.insist(None, commit).await {
+            tracing::error!(interception = %record.id, %refused, "a record is lost");
             for (slot, _, range) in &group.slots {
                 if range.contains(&at) {
                     slot.note_lost();
@@ -105,22 +119,28 @@ impl Writer {
         }
     }
 
-    /// Tries for as long as the database is away. The error is what it says about the records.
-    async fn insist<'a, F>(&'a self, commit: impl Fn() -> F) -> Result<(), crate::body::BoxError>
+    /// Tries for as long as the database is away, or for so many attempts.
+    async fn insist<'a, F>(&'a self, attempts: Option<u32>, commit: impl Fn() -> F) -> Result<(), Refused>
     where
         F: Future<Output = Result<(), SinkError>> + 'a,
     {
         let mut pause = FIRST_PAUSE;
+        let mut failed = 0;
         loop {
             let outcome = commit().await;
             let was_failing = self.shared.is_failing.load(Ordering::Relaxed);
             if let Err(SinkError::Unavailable(error)) = outcome {
                 self.shared.is_failing.store(true, Ordering::Relaxed);
                 if !was_failing {
+                    let error = causes(&*error);
                     tracing::error!(
-                        ?error,
+                        error,
                         "records cannot be committed; requests are refused until they can"
                     );
+                }
+                failed += 1;
+                if attempts.is_some_and(|attempts| failed >= attempts) {
+                    return Err(Refused::Group);
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -131,11 +151,24 @@ impl Writer {
                 tracing::info!("records are committed again");
             }
             return match outcome {
-                Err(SinkError::Refused(error)) => Err(error),
+                Err(SinkError::Refused(error)) => Err(Refused::Record(causes(&*error))),
                 _ => Ok(()),
             };
         }
     }
+}
+
+/// An error and its causes, each in its own words. Not as `Debug` has them: a database tells there what stood in the row,
+/// and so prompts.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 impl std::fmt::Debug for Writer {

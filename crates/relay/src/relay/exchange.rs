@@ -13,9 +13,9 @@ use gateway_llm::error::ErrorKind;
 use gateway_llm::observe::ObserveOptions;
 use gateway_llm::route::Api;
 use gateway_llm::splice::stream_options_splice;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -42,8 +42,21 @@ struct Exchange<'a> {
     recording: Option<Recording>,
     usage_was_injected: bool,
     version: Version,
+    /// The answer has no body, whatever its headers say.
+    is_head: bool,
     downstream: Option<Downstream>,
 }
+
+/// Headers that say something of the body's bytes, so that it must not be edited.
+const BODY_BOUND: [&str; 7] = [
+    "content-encoding",
+    "content-md5",
+    "content-digest",
+    "digest",
+    "repr-digest",
+    "signature",
+    "signature-input",
+];
 
 /// The longest user agent that is kept, in bytes.
 const USER_AGENT_MAX: usize = 256;
@@ -73,6 +86,7 @@ impl Relay {
             usage_was_injected: pieces.is_some(),
             recording: self.open(parts, &allowed, inspected, pieces.is_some()).await?,
             version: parts.version,
+            is_head: parts.method == Method::HEAD,
             downstream,
             allowed,
         };
@@ -109,8 +123,11 @@ impl Relay {
         .map_err(not_recorded)?;
         recording.hide(allowed.provider.credential(allowed.own.as_ref()));
         tracing::debug!(interception = %recording.id(), route = allowed.label, "an exchange is recorded");
-        if self.options.recording.before_send {
-            recording.committed().await.map_err(not_recorded)?;
+        if self.options.recording.before_send
+            && let Err(behind) = recording.committed().await
+        {
+            recording.give_up(&behind.to_string());
+            return Err(not_recorded(behind));
         }
         Ok(Some(recording))
     }
@@ -203,7 +220,8 @@ impl Relay {
                 Refusal::new(ErrorKind::GatewayTimeout, "the provider did not answer in time")
             }
         };
-        if let Some(recording) = exchange.recording.take() {
+        // A request whose right was taken is closed as what it is.
+        if let Some(recording) = exchange.recording.take_if(|_| !in_flight.is_cut()) {
             let failed = recording.fail(Outcome::ProviderBroke, &refusal.message);
             failed.await.map_err(not_recorded)?;
         }
@@ -224,7 +242,10 @@ impl Relay {
         let (parts, body) = response.into_parts();
         let form = form(&parts.headers);
         let is_event_stream = form == Form::Events;
-        let settles = !is_event_stream || body.is_end_stream();
+        let is_bodiless = exchange.is_head
+            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || body.is_end_stream();
+        let settles = !is_event_stream || is_bodiless;
         let is_recorded = exchange.recording.is_some();
         let mut tapped = Tapped::new(
             body,
@@ -238,7 +259,8 @@ impl Relay {
                     usage_was_injected: exchange.usage_was_injected,
                 },
                 is_output: is_output(api),
-                share: self.budget.share(admission.principal().user_id),
+                share: self.answers.share(admission.principal().user_id),
+                decoders: Arc::clone(&self.decoders),
                 idle_timeout: self.options.idle_timeout,
             },
         );
@@ -271,7 +293,7 @@ impl Relay {
 fn usage_splice(allowed: &Allowed<'_>, body: &Bytes) -> Option<Vec<Bytes>> {
     let applies = allowed.api == Api::ChatCompletions
         && allowed.provider.injects_usage
-        && !allowed.headers.contains_key(CONTENT_ENCODING);
+        && BODY_BOUND.iter().all(|name| !allowed.headers.contains_key(*name));
     let splice = applies.then(|| stream_options_splice(body)).flatten()?;
     Some(vec![
         body.slice(..splice.offset),
@@ -294,7 +316,7 @@ fn form(headers: &HeaderMap) -> Form {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let is_events = essence.eq_ignore_ascii_case("text/event-stream");
     match content_encoding(headers) {
-        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => Form::Encoded { encoding, is_events },
+        Some(encoding) if !is_identity(&encoding) => Form::Encoded { encoding, is_events },
         _ if is_events => Form::Events,
         _ => Form::Plain,
     }
@@ -302,6 +324,14 @@ fn form(headers: &HeaderMap) -> Form {
 
 fn shorten(text: &str) -> &str {
     &text[..text.floor_char_boundary(USER_AGENT_MAX)]
+}
+
+/// A list of encodings that changes nothing.
+fn is_identity(encodings: &str) -> bool {
+    encodings
+        .split(',')
+        .map(str::trim)
+        .all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity"))
 }
 
 fn not_recorded(behind: Behind) -> Refusal {
@@ -329,7 +359,7 @@ fn not_answered(provider: &Provider, error: &UpstreamError) -> Refusal {
 /// An answer that broke before its head was released can still be one clear refusal.
 fn not_settled(broken: &Broken) -> Refusal {
     match broken {
-        Broken::Unrecorded => Refusal::busy(format!("{broken}; try again")),
+        Broken::Unrecorded | Broken::Memory => Refusal::busy(format!("{broken}; try again")),
         Broken::Silent(_) => Refusal::new(ErrorKind::GatewayTimeout, broken.to_string()),
         Broken::Revoked => super::allow::invalid_token(),
         Broken::Provider(_) | Broken::Over => Refusal::new(ErrorKind::BadGateway, broken.to_string()),

@@ -56,6 +56,22 @@ fn look_into(api: Api, with_content: bool, body: &[u8]) -> Seen {
     }
 }
 
+/// Of a body whose encoding cannot be taken off. A provider may not look at the encoding at all, so what the bytes say as
+/// they are is what is recorded.
+fn undecoded(api: Api, with_content: bool, body: &[u8]) -> Seen {
+    let seen = look_into(api, with_content, body);
+    let mut object_ids = RequestView::unreadable(api).object_ids;
+    object_ids.extend(seen.view.object_ids);
+    Seen {
+        tokens: seen.tokens,
+        view: RequestView {
+            object_ids,
+            ..seen.view
+        },
+        is_readable: false,
+    }
+}
+
 /// The encodings of a body in the order in which they were applied. Several headers are one list (RFC 9110, section
 /// 5.3); what is not text is an encoding that nobody knows.
 pub(super) fn content_encoding(headers: &HeaderMap) -> Option<String> {
@@ -98,11 +114,7 @@ impl Relay {
                         Ok(decoded) => look_into(api, with_content, &decoded),
                         Err(error) => {
                             tracing::debug!(%error, "a request body could not be decoded");
-                            Seen {
-                                tokens: Vec::new(),
-                                view: RequestView::unreadable(api),
-                                is_readable: false,
-                            }
+                            undecoded(api, with_content, &bytes)
                         }
                     },
                 }

@@ -1,14 +1,15 @@
 //! Watching an answer that came encoded although plain text was asked for: a bounded copy is kept and read at the end.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use gateway_llm::decode::decode_bounded;
 use gateway_llm::observe::{BodyObserver, End, ObserveOptions, StreamObserver};
 use gateway_llm::route::Api;
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
 
 use super::watch::Findings;
 use crate::budget::Share;
@@ -18,32 +19,23 @@ const COPY_MAX: usize = 32 * 1024 * 1024;
 
 /// The answer so far, as it came.
 pub(super) struct Copy {
-    encoding: String,
-    is_events: bool,
-    api: Api,
-    options: ObserveOptions,
-    bytes: BytesMut,
+    pub(super) encoding: String,
+    pub(super) is_events: bool,
+    pub(super) api: Api,
+    pub(super) options: ObserveOptions,
+    /// How many are read at once, so that what they decode to is bounded.
+    pub(super) decoders: Arc<Semaphore>,
+    pub(super) bytes: BytesMut,
     /// There was more than could be kept.
-    is_cut: bool,
+    pub(super) is_cut: bool,
 }
 
 /// The copy is being read, beside the tasks that serve requests.
-pub(super) struct Decoding(JoinHandle<Findings>);
+pub(super) struct Decoding(BoxFuture<'static, Findings>);
 
 // === impl Copy ===
 
 impl Copy {
-    pub(super) fn new(encoding: String, is_events: bool, api: Api, options: ObserveOptions) -> Self {
-        Self {
-            encoding,
-            is_events,
-            api,
-            options,
-            bytes: BytesMut::new(),
-            is_cut: false,
-        }
-    }
-
     pub(super) fn feed(&mut self, data: &[u8], share: &mut Share) {
         let length = self.bytes.len() + data.len();
         if self.is_cut || length > COPY_MAX || share.cover(length).is_err() {
@@ -56,7 +48,18 @@ impl Copy {
 
     /// Begins to read; none if there is nothing that could be read.
     pub(super) fn decode(self, end: End) -> Option<Decoding> {
-        (!self.is_cut).then(|| Decoding(tokio::task::spawn_blocking(move || self.read(end))))
+        if self.is_cut {
+            return None;
+        }
+        let reading = async move {
+            let permit = Arc::clone(&self.decoders).acquire_owned().await;
+            let reading = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                self.read(end)
+            });
+            reading.await.unwrap_or_else(|_| Findings::unread())
+        };
+        Some(Decoding(reading.boxed()))
     }
 
     fn read(self, end: End) -> Findings {
@@ -83,7 +86,6 @@ impl Copy {
 
 impl Decoding {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Findings> {
-        let read = ready!(Pin::new(&mut self.0).poll_unpin(cx));
-        Poll::Ready(read.unwrap_or_else(|_| Findings::unread()))
+        self.0.poll_unpin(cx)
     }
 }

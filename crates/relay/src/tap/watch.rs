@@ -1,11 +1,14 @@
 //! Who looks at the bytes of an answer, by how it is written.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use bytes::BytesMut;
 use gateway_llm::observe::{
     BodyObserver, End, Observation, ObserveOptions, StreamObserver, Thought, ToolCall,
 };
 use gateway_llm::route::Api;
+use tokio::sync::Semaphore;
 
 use super::encoded::{Copy, Decoding};
 use crate::budget::Share;
@@ -53,13 +56,19 @@ pub(super) enum Finished {
 // === impl Watch ===
 
 impl Watch {
-    pub(super) fn new(form: Form, api: Api, options: ObserveOptions) -> Self {
+    pub(super) fn new(form: Form, api: Api, options: ObserveOptions, decoders: Arc<Semaphore>) -> Self {
         match form {
             Form::Events => Self::Events(Box::new(StreamObserver::new(api, options))),
             Form::Plain => Self::Body(Box::new(BodyObserver::new(api, options))),
-            Form::Encoded { encoding, is_events } => {
-                Self::Encoded(Box::new(Copy::new(encoding, is_events, api, options)))
-            }
+            Form::Encoded { encoding, is_events } => Self::Encoded(Box::new(Copy {
+                encoding,
+                is_events,
+                api,
+                options,
+                decoders,
+                bytes: BytesMut::new(),
+                is_cut: false,
+            })),
         }
     }
 

@@ -6,6 +6,9 @@ use std::ops::Range;
 use bytes::{Buf as _, Bytes};
 use http_body::Frame;
 
+/// What a frame takes beside its bytes, roughly.
+const FRAME_BYTES: usize = 128;
+
 /// Trailers count as bytes at the end of the answer: they go out with the last of it.
 #[derive(Default)]
 pub(super) struct Withheld {
@@ -23,6 +26,11 @@ impl Withheld {
     /// How many bytes are withheld.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// What is withheld takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        self.len + FRAME_BYTES * self.frames.len()
     }
 
     pub(super) fn push(&mut self, frame: Frame<Bytes>) {
@@ -106,6 +114,11 @@ impl Withheld {
         self.from += data.len() as u64;
         push(data, ready);
     }
+}
+
+/// What a frame takes in memory.
+pub(super) fn weight(frame: &Frame<Bytes>) -> usize {
+    FRAME_BYTES + frame.data_ref().map_or(0, Bytes::len)
 }
 
 fn push(data: Bytes, ready: &mut VecDeque<Frame<Bytes>>) {

@@ -42,7 +42,9 @@ pub struct Interceptions<'a> {
 }
 
 const MADE_OBJECT: &str = "SELECT EXISTS (SELECT 1 FROM aibridge_interceptions \
-    WHERE provider_response_id = $1 AND initiator_id = $2 AND provider_name = $3 AND credential_kind = $4)";
+    WHERE provider_response_id = $1 AND initiator_id = $2 AND provider_name = $3 AND credential_kind = $4) \
+    AND NOT EXISTS (SELECT 1 FROM aibridge_interceptions \
+    WHERE provider_response_id = $1 AND initiator_id <> $2 AND provider_name = $3 AND credential_kind = $4)";
 
 // === impl Interceptions ===
 
@@ -52,6 +54,7 @@ impl<'a> Interceptions<'a> {
     }
 
     /// Whether an answer with this id was given to this user by this provider instance, with the central key.
+    /// An id that other users were given, too, belongs to nobody: the provider lets its clients choose them.
     /// What it was given for the user's own key says nothing about what the central key may reach.
     pub async fn made_object(
         self,
