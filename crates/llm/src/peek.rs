@@ -274,10 +274,8 @@ mod tests {
     #[test]
     fn a_body_that_cannot_be_read_is_suspected() {
         // Lenient readers take an object in UTF-16, with an escape in the name, or with a comment before it.
-        let utf16: Vec<u8> = r#"{"previous\u005fresponse_id":"resp_1"}"#
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let utf16: Vec<u8> =
+            r#"{"previous\u005fresponse_id":"resp_1"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for body in [
             &utf16[..],
             b"{\"previous_response_id\":\"a\"",

@@ -481,3 +481,87 @@ async fn a_long_answer_is_passed_on_but_for_its_last_frame() {
     assert_ne!(answer.end, End::Complete);
     assert!(!answer.text().contains("the last"));
 }
+
+#[tokio::test]
+async fn a_user_without_memory_left_gets_an_error_and_not_an_unseen_answer() {
+    let mut world = World::with(WorldOptions {
+        little_memory: true,
+        ..WorldOptions::default()
+    })
+    .await;
+    let (_, token) = world.token();
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut client = world.post_message(&token).await;
+        let sending = world.exchange().await.stream();
+        sending.send(BEFORE).await;
+        client.read_until(b"end_turn").await;
+        streams.push((client, sending));
+    }
+    // Each is less than may be withheld of one answer, both are more than one user may have withheld.
+    for (_, sending) in &streams {
+        sending.send("data: {\"x\":\"").await;
+        for _ in 0..30 {
+            sending.send(vec![b'y'; 1 << 20]).await;
+        }
+    }
+    let ends = patiently("the end of at least one of them", async {
+        loop {
+            let ends: Vec<_> = world
+                .records
+                .all()
+                .into_iter()
+                .filter_map(|kept| kept.end)
+                .collect();
+            if !ends.is_empty() {
+                break ends;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for end in ends {
+        assert_eq!(end.outcome, Outcome::GatewayError);
+        assert_eq!(end.usage.unwrap().output, 5);
+    }
+}
+
+#[tokio::test]
+async fn what_one_answer_may_leave_behind_is_bounded() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    let mut client = post(&world, MESSAGES, &token, "{}").await;
+    let calls: Vec<String> = (0..25_000)
+        .map(|n| format!(r#"{{"type":"tool_use","id":"{n}","name":"t","input":{{}}}}"#))
+        .chain((0..100).map(|_| format!(r#"{{"type":"thinking","thinking":"{}"}}"#, "z".repeat(100_000))))
+        .collect();
+    let body = format!(r#"{{"id":"msg_1","content":[{}]}}"#, calls.join(","));
+    let exchange = world.exchange().await;
+    let ((), answer) = tokio::join!(answer_json(exchange, &body), client.answer());
+    assert!(answer.body == body.as_bytes());
+    let (_, end, kept) = world.records.only().await;
+    assert_eq!(kept.tools.len(), 20_000);
+    let thoughts: usize = kept.thoughts().iter().map(|thought| thought.content.len()).sum();
+    assert!((3_000_000..=4 << 20).contains(&thoughts), "{thoughts}");
+    assert!(end.marks.contains(Mark::ObservationIncomplete));
+}
+
+#[tokio::test]
+async fn the_end_of_an_announced_length_waits_for_the_record_too() {
+    let mut world = World::start().await;
+    let (_, token) = world.token();
+    world.records.set(State::StallsBehindStarts);
+    let mut client = post(&world, CHAT, &token, r#"{"stream":true,"stream_options":{}}"#).await;
+    // No [DONE] follows; the length says that this is all.
+    let body = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
+    let response = Response::builder()
+        .header("content-type", "text/event-stream")
+        .header("content-length", body.len())
+        .body(())
+        .unwrap();
+    let sending = world.exchange().await.answer(response);
+    sending.send(body).await;
+    let answer = client.answer().await;
+    assert_ne!(answer.end, End::Complete);
+    assert_eq!(answer.text(), "");
+}

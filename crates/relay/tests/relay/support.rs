@@ -280,6 +280,8 @@ pub(crate) struct WorldOptions {
     pub(crate) idle_timeout: Duration,
     pub(crate) token_in_body: gateway_relay::TokenInBody,
     pub(crate) recording: RecordingOptions,
+    /// As small as it gets.
+    pub(crate) little_memory: bool,
     /// A provider of the test's own, in place of the one that is told how to answer.
     pub(crate) provider: Option<SocketAddr>,
 }
@@ -297,6 +299,7 @@ impl Default for WorldOptions {
             idle_timeout: Duration::from_mins(10),
             token_in_body: gateway_relay::TokenInBody::Allow,
             recording: RecordingOptions::default(),
+            little_memory: false,
             provider: None,
         }
     }
@@ -348,6 +351,7 @@ impl World {
                 idle_timeout: options.idle_timeout,
                 token_in_body: options.token_in_body,
                 recording: options.recording,
+                body_memory: if options.little_memory { 0 } else { 1 << 30 },
                 checkpoints,
                 ..RelayOptions::default()
             },

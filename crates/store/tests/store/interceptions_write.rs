@@ -416,6 +416,8 @@ async fn objects_belong_to_who_asked(db: &TestDb) {
         (ann, CredentialKind::Centralized, "resp_1"),
         (bob, CredentialKind::Byok, "resp_1"),
         (bob, CredentialKind::Centralized, "resp_2"),
+        (ann, CredentialKind::Centralized, "resp_chosen"),
+        (bob, CredentialKind::Centralized, "resp_chosen"),
     ] {
         let made = Made::new(user);
         let group = [
@@ -429,6 +431,8 @@ async fn objects_belong_to_who_asked(db: &TestDb) {
         (bob, "anthropic", "resp_1", false),
         (bob, "anthropic", "resp_2", true),
         (ann, "anthropic", "resp_2", false),
+        (ann, "anthropic", "resp_chosen", false),
+        (bob, "anthropic", "resp_chosen", false),
         (ann, "openai", "resp_1", false),
         (ann, "anthropic", "RESP_1", false),
         (ann, "anthropic", "resp_1\0", false),
