@@ -62,8 +62,8 @@ pub struct RequestView {
 /// Looks into a request body, decoded if it was encoded.
 ///
 /// If a field stands there twice, the last one is taken, as common parsers do, but any `background` and any object id
-/// counts, whatever the case of its letters. A body that is not JSON has none of the fields, and may refer to any stored
-/// object where that can be done. For a body that could not be decoded, see
+/// counts, whatever the case of its letters. A body that is not JSON has none of the fields; if it could name one of those
+/// that refer to stored objects, it is taken to use it. For a body that could not be decoded, see
 /// [`RequestView::unreadable`].
 pub fn peek(api: Api, body: &[u8]) -> RequestView {
     look(api, body, true)
@@ -158,8 +158,7 @@ impl<'a> Walk<'a> {
             object_ids: view.object_ids,
             ..RequestView::default()
         };
-        // Whoever guesses at what a body is may read more in it than can be searched for here.
-        if refers_to_objects(self.api) && !body.is_empty() {
+        if refers_to_objects(self.api) && is_suspect(body) {
             view.refer(String::new());
         }
         view
@@ -186,6 +185,26 @@ impl RequestView {
             _ => {}
         }
     }
+}
+
+/// The members that refer to stored objects or run detached.
+const SENSITIVE: [&[u8]; 3] = [b"previous_response_id", b"conversation", b"background"];
+
+/// Whether bytes that are no JSON in UTF-8 could name a sensitive member for somebody who reads them leniently: in
+/// UTF-16 or UTF-32, which is why zero bytes are skipped, in another case, behind a comment, or with an escape, which can
+/// stand for any letter.
+fn is_suspect(body: &[u8]) -> bool {
+    let dense: Vec<u8> = body
+        .iter()
+        .filter(|byte| **byte != 0)
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    let names = SENSITIVE
+        .into_iter()
+        .chain([&b"\\u"[..], "\u{17f}".as_bytes(), "\u{212a}".as_bytes()]);
+    names
+        .into_iter()
+        .any(|name| memchr::memmem::find(&dense, name).is_some())
 }
 
 /// Requests of this API may build on objects stored at the provider.
@@ -280,12 +299,14 @@ mod tests {
             &utf16[..],
             b"{\"previous_response_id\":\"a\"",
             b"/**/{\"previous\\u005fresponse_id\":\"a\"}",
-            b"not json",
+            b"{\"Previous_Response_ID\":\"a\"",
         ] {
             let seen = peek(Api::Responses, body);
             assert!(!seen.is_json && !seen.object_ids.is_empty(), "{body:?}");
         }
-        assert!(peek(Api::Responses, b"").object_ids.is_empty());
+        for harmless in [&b""[..], b"not json", b"{\"model\":\"a\""] {
+            assert!(peek(Api::Responses, harmless).object_ids.is_empty());
+        }
         assert!(
             peek(Api::ChatCompletions, b"a conversation")
                 .object_ids

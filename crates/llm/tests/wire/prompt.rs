@@ -186,10 +186,7 @@ fn only_the_conversation_of_the_api_is_read() {
     let twice = br#"{"input":"one","input":"two"}"#;
     assert_eq!(peek(Api::Responses, twice).prompt.unwrap().text, "two");
     let broken = br#"{"model":"m","stream":true,"stream_options":{},"input":"one""#;
-    assert_eq!(
-        peek(Api::Responses, broken),
-        RequestView::unreadable(Api::Responses)
-    );
+    assert_eq!(peek(Api::Responses, broken), RequestView::default());
 }
 
 #[test]

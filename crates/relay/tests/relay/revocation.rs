@@ -44,7 +44,7 @@ async fn clients_that_do_not_read_cannot_delay_it() {
         sendings.push(world.exchange().await.stream());
     }
     // Fill every buffer on the way until the provider itself is held up.
-    let chunk = Bytes::from(vec![b'x'; 1 << 20]);
+    let chunk = Bytes::from(format!(": {}\n\n", "x".repeat(1 << 20)));
     for sending in &sendings {
         let mut stuck = false;
         while !stuck {
