@@ -6,7 +6,7 @@
 //! arrives meanwhile is the next group.
 //!
 //! What a record says, and when an answer is held back for it, is decided elsewhere; how it is stored is the
-//! [`RecordSink`]'s business. The invariant that others rely on: [`Interception::poll_committed`] is ready with `Ok`
+//! [`RecordSink`]'s business. The invariant that others rely on: `Interception::poll_committed` is ready with `Ok`
 //! only when everything added before is committed.
 
 mod slot;
