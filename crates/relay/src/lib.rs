@@ -10,6 +10,7 @@ pub mod body;
 mod budget;
 pub mod listen;
 mod options;
+mod pinned;
 mod prepare;
 mod provider;
 mod receive;
@@ -23,6 +24,7 @@ mod upstream;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
 pub use options::{LeakedTokens, RecordingOptions, RelayCounters, RelayError, RelayOptions, TokenInBody};
+pub use pinned::Pinned;
 pub use provider::ProviderConfig;
 pub use relay::Relay;
 pub use upstream::ProxySettings;

@@ -1,0 +1,1 @@
+//! Which addresses a tunnel may not lead to.

@@ -1,0 +1,1 @@
+//! The certificate authority whose certificates intercepted clients trust.

@@ -1,0 +1,1 @@
+//! Connecting a tunnel: resolving, checking, dialling what was checked, directly or through a proxy further on.

@@ -1,0 +1,1 @@
+//! Ending a client's TLS towards a provider's host.

@@ -1,0 +1,1 @@
+//! Certificates for intercepted hosts, made on demand and kept.
