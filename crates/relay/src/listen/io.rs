@@ -272,7 +272,6 @@ pub struct Sniffed<T> {
 // === impl Sniffed ===
 
 impl<T> Sniffed<T> {
-    /// `ahead` is read first, then what `inner` gives.
     pub fn new(inner: T, ahead: Vec<u8>) -> Self {
         Self { inner, ahead, at: 0 }
     }
