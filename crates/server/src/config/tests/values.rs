@@ -162,7 +162,7 @@ fn proxies_towards_providers_come_from_the_usual_variables() {
 }
 
 /// Certificate and key files of a name, in PEM form.
-fn certificate(setting: &Setting, name: &str) -> (String, String) {
+pub(super) fn certificate(setting: &Setting, name: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let certificate = setting.private_file(&format!("{name}.pem"), &made.cert.pem());
     let key = setting.private_file(&format!("{name}.key"), &made.signing_key.serialize_pem());
