@@ -8,17 +8,19 @@
 
 mod chain;
 mod constraints;
+mod der;
 mod error;
 mod files;
 pub(crate) mod host;
 mod key;
 pub(crate) mod make;
+mod sign;
 
 use std::path::Path;
 
 use base64::Engine as _;
 use gateway_core::Timestamp;
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use url::Host;
@@ -27,7 +29,7 @@ pub use error::{CaError, NotAuthority, Uncovered, Warning};
 
 use chain::Chain;
 use files::Pair;
-use key::AuthorityKey;
+use sign::Signer;
 
 /// The file of the certificate that is made, in the configuration directory.
 pub const CERTIFICATE_FILE: &str = "aibridge-proxy-ca.pem";
@@ -38,7 +40,7 @@ pub const KEY_FILE: &str = "aibridge-proxy-ca-key.pem";
 /// A certificate authority that was checked: it may sign certificates of hosts, and was valid when it was loaded.
 #[derive(Debug)]
 pub struct CertificateAuthority {
-    issuer: Issuer<'static, AuthorityKey>,
+    signer: Signer,
     chain: Chain,
     warnings: Vec<Warning>,
     made: bool,
@@ -55,9 +57,9 @@ impl CertificateAuthority {
         let chain = Chain::read(certificate, &chain_pem)?;
         let authority_key = key::read(key, &key_pem)?;
         chain.check(certificate, now)?;
-        let issuer = chain.issuer(certificate, key, authority_key)?;
+        let signer = chain.signer(certificate, key, authority_key)?;
         Ok(Self {
-            issuer,
+            signer,
             chain,
             warnings: files::readable_by_others(key).into_iter().collect(),
             made: false,
@@ -166,7 +168,7 @@ impl CertificateAuthority {
         params: &CertificateParams,
         key: &KeyPair,
     ) -> Result<CertificateDer<'static>, rcgen::Error> {
-        Ok(params.signed_by(key, &self.issuer)?.into())
+        self.signer.sign(params, key)
     }
 }
 
@@ -187,5 +189,7 @@ fn pem(certificate: &CertificateDer<'static>) -> String {
     pem
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -234,3 +234,8 @@ impl OneHost {
         matches!(&self.host, Host::Domain(host) if host.eq_ignore_ascii_case(name))
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

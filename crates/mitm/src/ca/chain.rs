@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use gateway_core::Timestamp;
-use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject as _};
 use time::OffsetDateTime;
@@ -13,6 +12,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::constraints::{NameConstraints, Unusable};
 use super::key::AuthorityKey;
+use super::sign::Signer;
 use super::{CaError, NotAuthority};
 
 /// At least one certificate, and what was read from them.
@@ -89,35 +89,13 @@ impl Chain {
         Ok(())
     }
 
-    /// The first certificate with its key. Signs once to see that both work.
-    pub(super) fn issuer(
-        &self,
-        path: &Path,
-        key_path: &Path,
-        key: AuthorityKey,
-    ) -> Result<Issuer<'static, AuthorityKey>, CaError> {
-        let own = &self.certificates[0];
-        let (_, parsed) = X509Certificate::from_der(own).map_err(|error| bad(path, &error))?;
-        if !key.belongs_to(&parsed) {
-            return Err(CaError::KeyMismatch {
-                certificate: path.to_owned(),
-                key: key_path.to_owned(),
-            });
-        }
-        let subject_form = || CaError::NotAuthority {
-            path: path.to_owned(),
-            subject: self.facts[0].subject.clone(),
-            fault: NotAuthority::SubjectForm,
-        };
-        let issuer = Issuer::from_ca_cert_der(own, key).map_err(|_| subject_form())?;
-        let probe = KeyPair::generate()
-            .and_then(|leaf| CertificateParams::default().signed_by(&leaf, &issuer))
-            .map_err(CaError::Make)?;
-        let (_, probe) = X509Certificate::from_der(probe.der()).map_err(|error| bad(path, &error))?;
-        if probe.issuer().as_raw() != parsed.subject().as_raw() {
-            return Err(subject_form());
-        }
-        Ok(issuer)
+    /// The first certificate with its key.
+    pub(super) fn signer(&self, path: &Path, key_path: &Path, key: AuthorityKey) -> Result<Signer, CaError> {
+        let (_, own) = X509Certificate::from_der(&self.certificates[0]).map_err(|error| bad(path, &error))?;
+        Signer::new(&own, key).ok_or_else(|| CaError::KeyMismatch {
+            certificate: path.to_owned(),
+            key: key_path.to_owned(),
+        })
     }
 
     pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {

@@ -11,13 +11,13 @@ use ipnet::IpNet;
 use url::Host;
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 
+use super::der::{self, SEQUENCE};
 use super::host;
 
 /// Object identifier of the extension: 2.5.29.30.
 const OID: [u64; 4] = [2, 5, 29, 30];
 
-// Tags of DER (ITU-T X.690). Those of a context are as in `NameConstraints` and `GeneralName` of RFC 5280.
-const SEQUENCE: u8 = 0x30;
+// Tags of DER in the context of `NameConstraints` and `GeneralName` of RFC 5280.
 const PERMITTED: u8 = 0xa0;
 const EXCLUDED: u8 = 0xa1;
 const DNS_NAME: u8 = 0x82;
@@ -108,13 +108,13 @@ impl NameConstraints {
             .into_iter()
             .filter(|(_, subtrees)| !subtrees.is_empty())
             .flat_map(|(tag, subtrees)| {
-                der(
+                der::value(
                     tag,
                     &subtrees.iter().flat_map(Subtree::encoded).collect::<Vec<_>>(),
                 )
             })
             .collect();
-        rcgen::CustomExtension::from_oid_content(&OID, der(SEQUENCE, &content))
+        rcgen::CustomExtension::from_oid_content(&OID, der::value(SEQUENCE, &content))
     }
 }
 
@@ -167,17 +167,17 @@ impl Subtree {
     /// `GeneralSubtree`; its minimum is left out, being 0.
     fn encoded(&self) -> Vec<u8> {
         let name = match self {
-            Self::Names(name) => der(DNS_NAME, name.as_bytes()),
-            Self::Addresses(IpNet::V4(network)) => der(
+            Self::Names(name) => der::value(DNS_NAME, name.as_bytes()),
+            Self::Addresses(IpNet::V4(network)) => der::value(
                 IP_ADDRESS,
                 &[network.addr().octets(), network.netmask().octets()].concat(),
             ),
-            Self::Addresses(IpNet::V6(network)) => der(
+            Self::Addresses(IpNet::V6(network)) => der::value(
                 IP_ADDRESS,
                 &[network.addr().octets(), network.netmask().octets()].concat(),
             ),
         };
-        der(SEQUENCE, &name)
+        der::value(SEQUENCE, &name)
     }
 }
 
@@ -196,18 +196,104 @@ fn network(bytes: &[u8]) -> Result<IpNet, Unusable> {
     IpNet::with_netmask(address, mask).map_err(|_| Unusable::Malformed)
 }
 
-/// One value of DER: tag, length, content.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut encoded = vec![tag];
-    match u8::try_from(content.len()) {
-        Ok(short) if short < 0x80 => encoded.push(short),
-        _ => {
-            let length = content.len().to_be_bytes();
-            let used = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-            encoded.push(0x80 | u8::try_from(used.len()).expect("a length has eight bytes at most"));
-            encoded.extend_from_slice(used);
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::FromDer as _;
+
+    use super::*;
+    use crate::ca::testing::{host, hosts};
+
+    /// Written and read again.
+    fn covering(texts: &[&str]) -> NameConstraints {
+        let made = NameConstraints::covering(&hosts(texts)).unwrap();
+        let extension = made.extension();
+        assert!(!extension.criticality());
+        let content = extension.content();
+        let (rest, read) = x509_parser::extensions::NameConstraints::from_der(content).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(NameConstraints::read(&read).unwrap(), made);
+        made
+    }
+
+    fn names(constraints: &NameConstraints) -> Vec<&str> {
+        let names = constraints.permitted.iter().filter_map(|subtree| match subtree {
+            Subtree::Names(name) => Some(name.as_str()),
+            Subtree::Addresses(_) => None,
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn a_name_becomes_its_registrable_domain() {
+        let cases = [
+            ("api.openai.com", "openai.com"),
+            ("openai.com", "openai.com"),
+            ("foo.bar.co.uk", "bar.co.uk"),
+            ("API.OpenAI.com.", "openai.com"),
+            ("me.github.io", "me.github.io"),
+            ("x.me.github.io", "me.github.io"),
+            ("github.io", "github.io"),
+            ("co.uk", "co.uk"),
+            ("localhost", "localhost"),
+            ("llm", "llm"),
+            ("a.b.internal", "b.internal"),
+            ("bücher.example", "xn--bcher-kva.example"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(names(&covering(&[given])), [expected], "{given}");
         }
     }
-    encoded.extend_from_slice(content);
-    encoded
+
+    #[test]
+    fn each_domain_is_there_once() {
+        let constraints = covering(&[
+            "api.openai.com",
+            "chat.openai.com",
+            "api.anthropic.com",
+            "10.0.0.7",
+            "10.0.0.7",
+        ]);
+        assert_eq!(names(&constraints), ["openai.com", "anthropic.com"]);
+        assert_eq!(constraints.permitted.len(), 3);
+    }
+
+    #[test]
+    fn the_form_without_hosts_is_excluded() {
+        assert_eq!(
+            covering(&["a.example"]).excluded.len(),
+            2,
+            "both families of addresses"
+        );
+        assert_eq!(covering(&["10.0.0.7"]).excluded, [Subtree::Names(String::new())]);
+        assert!(covering(&["10.0.0.7", "a.example"]).excluded.is_empty());
+        assert!(covering(&["[2001:db8::7]", "a.example"]).excluded.is_empty());
+        let none = covering(&[]);
+        assert!(!none.permit(&host("a.example")) && !none.permit(&host("10.0.0.7")));
+    }
+
+    #[test]
+    fn subtrees_contain_what_rfc_5280_says() {
+        let names = |base: &str, name: &str| Subtree::Names(base.to_owned()).contains(&host(name));
+        assert!(names("example.com", "example.com") && names("example.com", "a.b.example.com"));
+        assert!(!names("example.com", "badexample.com") && !names("example.com", "com"));
+        assert!(names(".example.com", "a.example.com") && !names(".example.com", "example.com"));
+        assert!(names("", "anything.example") && !names("", "10.0.0.7"));
+        let network = |network: &str, address: &str| {
+            Subtree::Addresses(network.parse().unwrap()).contains(&host(address))
+        };
+        assert!(network("10.0.0.0/8", "10.1.2.3") && !network("10.0.0.0/8", "11.0.0.1"));
+        assert!(
+            !network("0.0.0.0/0", "[::1]") && !network("::/0", "10.0.0.7") && !network("::/0", "localhost")
+        );
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        let read = |bytes: &[u8]| Subtree::read(&GeneralName::IPAddress(bytes));
+        assert_eq!(read(&[10, 0, 0, 0, 255, 0, 255, 0]), Err(Unusable::Malformed));
+        assert_eq!(read(&[10, 0, 0, 0]), Err(Unusable::Malformed));
+        assert_eq!(read(&[]), Err(Unusable::Malformed));
+        assert!(read(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap().is_some());
+        assert_eq!(Subtree::read(&GeneralName::RFC822Name("example.com")), Ok(None));
+    }
 }

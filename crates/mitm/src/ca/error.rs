@@ -107,7 +107,6 @@ pub enum NotAuthority {
     ExtendedKeyUsage,
     PathLength,
     DirectoryNames,
-    SubjectForm,
 }
 
 /// Providers that an authority must not sign for.
@@ -137,7 +136,6 @@ impl fmt::Display for NotAuthority {
             Self::DirectoryNames => {
                 "its name constraints limit directory names, which clients treat differently"
             }
-            Self::SubjectForm => "its subject is of a form that cannot be repeated exactly as an issuer",
         })
     }
 }

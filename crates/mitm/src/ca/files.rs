@@ -233,3 +233,6 @@ fn write_error(path: &Path, source: io::Error) -> CaError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
