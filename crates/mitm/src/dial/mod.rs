@@ -8,7 +8,7 @@
 //! own network cannot resolve the world's names at all. The name is still looked up here, and refused when any of its
 //! addresses is blocked, since the proxy might take just that one. This leaves a window that cannot be closed from
 //! here: the proxy resolves for itself, later and perhaps with another answer, and a name that is unknown here, or
-//! whose look-up takes more than half of the time, passes unchecked. Private addresses that the upstream proxy can
+//! whose look-up takes more than a quarter of the time, passes unchecked. Private addresses that the upstream proxy can
 //! reach are for its own rules to guard. A literal address is always checked. The upstream proxy's own address is the
 //! operator's word and is not.
 //!
@@ -41,6 +41,10 @@ pub use upstream::{UpstreamProxy, UpstreamProxyError};
 
 /// How many addresses of one name are tried. A hostile name may have hundreds.
 const MAX_ATTEMPTS: usize = 8;
+
+/// The part of the time that the look-up before an upstream proxy may take. Where DNS is walled off, every tunnel
+/// waits this long.
+const LOOKUP_SHARE: u32 = 4;
 
 /// Where tunnels may lead, and how.
 pub struct DialOptions {
@@ -184,7 +188,7 @@ impl Dialer {
     async fn check_for_upstream(&self, target: &Authority) -> Result<(), DialError> {
         match &target.host {
             Host::Domain(name) => {
-                let share = self.options.connect_timeout / 2;
+                let share = self.options.connect_timeout / LOOKUP_SHARE;
                 let resolved = tokio::time::timeout(share, self.resolver.resolve(name)).await;
                 let Ok(Ok(addresses)) = resolved else {
                     return Ok(());
@@ -284,3 +288,6 @@ impl DialError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

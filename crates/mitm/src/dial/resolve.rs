@@ -43,27 +43,38 @@ impl Default for SystemResolver {
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
-        Box::pin(async move {
-            let permit = Arc::clone(&self.lookups).acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
-            let name = name.to_owned();
-            // Not `tokio::net::lookup_host`: when its future is dropped the thread goes on, and nothing counts it.
-            let looking = tokio::task::spawn_blocking(move || {
-                let found = (name.as_str(), 0).to_socket_addrs();
-                drop(permit);
-                found.map(|addresses| addresses.map(|address| address.ip()).collect())
-            });
-            looking.await.map_err(io::Error::other)?
-        })
+        let name = name.to_owned();
+        Box::pin(bounded(&self.lookups, move || {
+            let found = (name.as_str(), 0).to_socket_addrs()?;
+            Ok(found.map(|address| address.ip()).collect())
+        }))
     }
+}
+
+/// Runs a look-up on a thread of its own. Not by `tokio::net::lookup_host`: when its future is dropped, the thread
+/// goes on and nothing counts it.
+async fn bounded<T: Send + 'static>(
+    lookups: &Arc<Semaphore>,
+    look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let permit = Arc::clone(lookups).acquire_owned().await;
+    let permit = permit.expect("the semaphore is never closed");
+    let looking = tokio::task::spawn_blocking(move || {
+        let found = look_up();
+        drop(permit);
+        found
+    });
+    looking.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[tokio::test]
-    async fn the_system_knows_its_own_name_and_gives_the_permit_back() {
+    async fn the_system_knows_its_own_name() {
         let resolver = SystemResolver::new(1);
         for _ in 0..2 {
             let found = resolver.resolve("localhost").await.unwrap();
@@ -75,15 +86,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lookup_that_nobody_waits_for_keeps_its_permit_until_its_thread_is_done() {
+    async fn a_lookup_counts_until_its_thread_is_done_though_nobody_waits_for_it() {
         let resolver = SystemResolver::new(1);
-        let held = Arc::clone(&resolver.lookups).acquire_owned().await.unwrap();
-        let mut second = resolver.resolve("localhost");
-        assert!(futures_util::poll!(&mut second).is_pending(), "beyond the bound");
-        drop(held);
-        // Starts its thread, then is given up.
-        let _ = futures_util::poll!(&mut second);
-        drop(second);
-        assert!(!resolver.resolve("localhost").await.unwrap().is_empty());
+        let (answer, silence) = mpsc::channel::<()>();
+        let mut given_up = Box::pin(bounded(&resolver.lookups, move || {
+            let _ = silence.recv();
+            Ok(())
+        }));
+        assert!(futures_util::poll!(&mut given_up).is_pending());
+        drop(given_up);
+
+        let mut next = resolver.resolve("localhost");
+        assert!(futures_util::poll!(&mut next).is_pending());
+        assert_eq!(resolver.lookups.available_permits(), 0);
+        drop(answer);
+        assert!(!next.await.unwrap().is_empty());
+        assert_eq!(resolver.lookups.available_permits(), 1);
     }
 }

@@ -243,3 +243,6 @@ fn status(head: &[u8]) -> Option<u16> {
 fn not_http() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1")
 }
+
+#[cfg(test)]
+mod tests;
