@@ -55,8 +55,8 @@ pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
         .transpose()
         .context("the log of records could not be opened")?;
     let parts = Parts {
-        record_log,
         proxy,
+        record_log,
         ..parts(config, access_url.as_str())
     };
     run_until_signal(|shutdown| serve(parts, endpoints, shutdown)).await

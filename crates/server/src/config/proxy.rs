@@ -160,8 +160,8 @@ impl ProxyConfig {
         let upstream = reader.secret(&UPSTREAM, Ok::<_, &str>);
         if !enabled? {
             // Looking again at what could not be read would tell its faults again.
-            (address?, access_url?, allowed_networks?, allowed_ports?);
-            (allow_anonymous_tunnels?, idle_timeout?, upstream?);
+            let _ = (address?, access_url?, allowed_networks?, allowed_ports?);
+            let _ = (allow_anonymous_tunnels?, idle_timeout?, upstream?);
             warn_of_unused(reader)?;
             return Ok(None);
         }

@@ -44,7 +44,7 @@ async fn with_proxy() -> (Server, String) {
             authority,
             dial: DialOptions::default(),
             allow_anonymous_tunnels: false,
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
         });
     };
     let server = Server::start(directory, change).await;

@@ -12,6 +12,10 @@ use crate::exit::Exit;
 /// Print the certificate authority of the proxy, which its clients must trust.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the doc comments are the help text, which is not Markdown"
+)]
 pub(crate) struct Ca {
     /// Print the system's root certificates after it, for variables such as SSL_CERT_FILE that replace them.
     #[arg(long)]
