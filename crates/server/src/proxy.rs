@@ -27,6 +27,9 @@ use crate::config::{AuthoritySource, Environment, ServerArgs, ServerConfig};
 /// Names that are looked up for tunnels at once. Each look-up holds a thread.
 const LOOKUPS: usize = 64;
 
+/// How long before its end an authority is warned of at every start.
+const EXPIRES_SOON: Duration = Duration::from_hours(60 * 24);
+
 /// What a proxy is made of.
 pub struct ProxyParts {
     pub endpoint: Endpoint,
@@ -141,6 +144,12 @@ fn authority(
     };
     for warning in authority.warnings() {
         tracing::warn!("{warning}");
+    }
+    if authority.not_after() < now.plus(EXPIRES_SOON) {
+        tracing::warn!(
+            "the certificate authority of the proxy expires within {} days; clients need time to trust the next one",
+            EXPIRES_SOON.as_secs() / (24 * 3600)
+        );
     }
     authority.cover(&names)?;
     Ok(authority)

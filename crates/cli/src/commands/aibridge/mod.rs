@@ -15,7 +15,9 @@ mod short_id;
 mod table;
 mod usage;
 
-/// Show what was asked of the providers: one's own, for owners and auditors all. Go there through the proxy.
+/// Show what was asked of the providers, and set machines up for the proxy.
+///
+/// Everybody sees their own requests, owners and auditors all.
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Aibridge {
