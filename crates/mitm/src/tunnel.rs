@@ -107,7 +107,7 @@ where
 
 async fn establish<A, B>(
     mut client: A,
-    upstream: B,
+    mut upstream: B,
     lines: [Arc<Line>; 2],
     idle: Duration,
 ) -> Result<(), Broken>
@@ -115,14 +115,14 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    // Declared after the connections, so dropped before them.
+    // Declared after the connections, so dropped before them; they are only lent to what copies.
     let mut severing = Severing {
         lines,
         is_armed: true,
     };
     client.write_all(ESTABLISHED).await?;
     client.flush().await?;
-    copy(&mut client, upstream, idle).await?;
+    copy(&mut client, &mut upstream, idle).await?;
     severing.is_armed = false;
     Ok(())
 }

@@ -182,8 +182,8 @@ mod tests {
         use Misfit::{Host, Misdirected};
         let (http10, http11, http2) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
         let right = "api.anthropic.com";
-        let cases: &[(Version, &str, &[&str], Result<(), Misfit>)] = &[
-            (http11, "/v1/messages", &[right], Ok(())),
+        for (version, uri, hosts, expected) in [
+            (http11, "/v1/messages", &[right][..], Ok(())),
             (http11, "/v1/messages", &["API.Anthropic.com.:443"], Ok(())),
             (http11, "https://api.anthropic.com/v1/messages", &[right], Ok(())),
             (http2, "https://api.anthropic.com/v1/messages", &[], Ok(())),
@@ -217,11 +217,10 @@ mod tests {
                 &["api.openai.com"],
                 Err(Misdirected),
             ),
-        ];
-        for (version, uri, hosts, expected) in cases {
+        ] {
             assert_eq!(
-                verdict(*version, uri, hosts),
-                *expected,
+                verdict(version, uri, hosts),
+                expected,
                 "{version:?} {uri} {hosts:?}"
             );
         }
