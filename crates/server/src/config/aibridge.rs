@@ -152,9 +152,11 @@ impl AibridgeConfig {
         let structured_logging = reader.switch(&STRUCTURED_LOGGING);
         let providers = providers::read(reader, &BUILT_IN);
         let proxies = read_proxies(reader);
+        let (allow_byok, providers) = (allow_byok?, providers?);
+        warn_of_unusable(reader, allow_byok, &providers);
         Ok(Self {
             enabled: enabled?,
-            allow_byok: allow_byok?,
+            allow_byok,
             token_in_body: token_in_body?,
             side_calls: side_calls?,
             retention: retention?,
@@ -163,9 +165,22 @@ impl AibridgeConfig {
                 before_send: before_send?,
             },
             structured_logging: structured_logging?,
-            providers: providers?,
+            providers,
             proxies: proxies?,
         })
+    }
+}
+
+/// Of providers that serve nobody.
+fn warn_of_unusable(reader: &mut Reader<'_>, allow_byok: bool, providers: &[ProviderConfig]) {
+    for provider in providers {
+        if !allow_byok && !provider.kind.has_central_key() {
+            reader.warn(format!(
+                "provider {} serves nobody, since it needs its users' own credentials and --{} is false",
+                provider.name,
+                names::AIBRIDGE_ALLOW_BYOK.flag
+            ));
+        }
     }
 }
 

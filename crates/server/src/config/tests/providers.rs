@@ -121,6 +121,16 @@ fn copilot_has_an_address_and_no_key() {
             .skip(2)
             .all(|copilot| !copilot.inject_usage)
     );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let config = numbered(&fields)
+        .variable("CODER_AIBRIDGE_ALLOW_BYOK", "false")
+        .config();
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(
+        config.warnings[1].contains("copilot-business"),
+        "{:?}",
+        config.warnings
+    );
     let fault = numbered(&fields)
         .variable("CODER_AI_GATEWAY_PROVIDER_1_KEY", SENTINEL)
         .fault();
