@@ -73,12 +73,8 @@ impl Plan {
                 own: own_credential(kind, presented),
             };
         }
-        let credentials = Presented {
-            governance: None,
-            ..presented
-        };
         Self {
-            asker: Asker::AnyOf(credentials.tokens()),
+            asker: Asker::AnyOf(presented.tokens()),
             own: None,
         }
     }

@@ -148,6 +148,7 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
             enabled: config.aibridge.enabled,
             allow_byok: config.aibridge.allow_byok,
             token_in_body: config.aibridge.token_in_body,
+            side_calls: config.aibridge.side_calls,
             recording: config.aibridge.recording,
             proxies: config.aibridge.proxies,
             ..RelayOptions::default()

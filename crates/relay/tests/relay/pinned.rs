@@ -12,6 +12,9 @@ const MESSAGES: &str = "/v1/messages";
 const KEY: (&str, &str) = ("x-api-key", PROVIDER_KEY);
 const BEARER: &str = "Bearer sk-organisation-key";
 
+/// Name and value.
+type Header<'a> = (&'a str, &'a str);
+
 /// What a client sends beside its credential, and what must not go further.
 const AROUND: [(&str, &str); 4] = [
     ("proxy-authorization", "Basic Y29kZXI6c2VjcmV0"),
@@ -214,7 +217,7 @@ async fn whatever_else_the_client_brings_is_its_own_credential() {
     world.accounts.remove_token(dead.id());
     let dead = dead.expose();
     let host = world.host("anthropic", &token).await;
-    let requests: [(&[(&str, &str)], (&str, &str)); 7] = [
+    let requests: [(&[Header<'_>], Header<'_>); 7] = [
         (&[("x-api-key", "sk-ant-own")], ("x-api-key", "sk-ant-own")),
         (
             &[("authorization", "Bearer own")],

@@ -65,6 +65,7 @@ pub(super) const AIBRIDGE_ENABLED: Name = name("aibridge-enabled", "CODER_AIBRID
 pub(super) const AIBRIDGE_ALLOW_BYOK: Name = name("aibridge-allow-byok", "CODER_AIBRIDGE_ALLOW_BYOK");
 pub(super) const AIBRIDGE_TOKEN_IN_BODY: Name =
     name("aibridge-token-in-body", "CODER_AIBRIDGE_TOKEN_IN_BODY");
+pub(super) const AIBRIDGE_SIDE_CALLS: Name = name("aibridge-side-calls", "CODER_AIBRIDGE_SIDE_CALLS");
 pub(super) const AIBRIDGE_RETENTION: Name = name("aibridge-retention", "CODER_AIBRIDGE_RETENTION");
 pub(super) const AIBRIDGE_DISABLE_CONTENT_RECORDING: Name = name(
     "aibridge-disable-content-recording",

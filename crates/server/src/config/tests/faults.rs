@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each is wrong in a way of its own.
-const BAD_VARIABLES: [(&str, &str); 21] = [
+const BAD_VARIABLES: [(&str, &str); 22] = [
     ("CODER_HTTP_ADDRESS", "nonsense"),
     ("CODER_ACCESS_URL", "ftp://ai.example.com"),
     ("CODER_TLS_MIN_VERSION", "tls11"),
@@ -17,6 +17,7 @@ const BAD_VARIABLES: [(&str, &str); 21] = [
     ("CODER_AIBRIDGE_ALOW_BYOK", "false"),
     ("CODER_AI_GATEWAY_ENABLED", "yes"),
     ("CODER_AIBRIDGE_TOKEN_IN_BODY", "ignore"),
+    ("CODER_AIBRIDGE_SIDE_CALLS", "allow"),
     ("CODER_AIBRIDGE_ANTHROPIC_KEY", "sk sentinel-5d1f0c"),
     ("CODER_AIBRIDGE_OPENAI_BASE_URL", "ftp://example.com"),
     ("CODER_AIBRIDGE_PROVIDER_1_TYPE", "bedrock"),
@@ -88,6 +89,11 @@ const EXPECTED: &[&[&str]] = &[
         "--aibridge-token-in-body (CODER_AIBRIDGE_TOKEN_IN_BODY)",
         "\"ignore\"",
         "allow, refuse or revoke",
+    ],
+    &[
+        "--aibridge-side-calls (CODER_AIBRIDGE_SIDE_CALLS)",
+        "\"allow\"",
+        "refuse or relay",
     ],
     &[
         "--aibridge-anthropic-key (CODER_AIBRIDGE_ANTHROPIC_KEY)",

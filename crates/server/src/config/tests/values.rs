@@ -29,6 +29,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert!(accounts.refresh_sessions && accounts.first_user_code.is_none());
     assert!(config.aibridge.enabled && config.aibridge.allow_byok);
     assert_eq!(config.aibridge.token_in_body, gateway_relay::TokenInBody::Allow);
+    assert_eq!(config.aibridge.side_calls, gateway_relay::SideCalls::Refuse);
     assert_eq!(config.log.human, Some(LogTarget::Stderr));
     assert_eq!(config.log.json, None);
     assert!(config.warnings.is_empty());
