@@ -359,4 +359,22 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn an_authority_that_may_not_sign_for_a_provider_has_to_be_renewed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = AuthoritySource::Directory(folder.path().to_owned());
+        let now = SystemClock.now();
+        let hosts = |url: &str| intercepted(&[provider("one", url)]).unwrap();
+        let first = authority(&source, &hosts("https://llm.corp.example/v1"), now).unwrap();
+        let other = hosts("https://llm.other.example/v1");
+        let error = authority(&source, &other, now).unwrap_err().to_string();
+        for part in ["llm.other.example", "coder aibridge proxy ca renew"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let names = names(&other);
+        CertificateAuthority::renew(folder.path(), &names, now).unwrap();
+        let renewed = authority(&source, &other, now).unwrap();
+        assert_ne!(renewed.fingerprint(), first.fingerprint());
+    }
 }
