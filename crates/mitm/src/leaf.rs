@@ -4,6 +4,7 @@
 //! days, and a server that ends the handshake when a client asks for another name. All leaves share one key, which
 //! lives as long as the process. Nothing here says which hosts may be intercepted.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -121,7 +122,8 @@ impl Leaves {
     /// with the alert `access_denied`; no name is fine, as addresses have none.
     ///
     /// The first call for a host signs a certificate, later ones take it from memory until it is due; of calls at once
-    /// one signs and the others wait for it on their threads, which is brief enough for the runtime's.
+    /// one signs and the others wait for it on their threads. That is some 30 microseconds with an ECDSA authority and
+    /// less than a millisecond with RSA of 2048 bits: brief enough for the runtime's threads, once a host and month.
     pub fn for_host(&self, host: &Host<String>) -> Result<Arc<ServerConfig>, LeafError> {
         let host = host::normal(host).ok_or_else(|| LeafError::BadHost { host: host.clone() })?;
         let now = self.clock.now();
@@ -177,6 +179,16 @@ impl Leaves {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new()?;
         Ok(Arc::new(config))
+    }
+}
+
+impl fmt::Debug for Leaves {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Leaves")
+            .field("authority", &self.authority.fingerprint())
+            .field("minted", &self.minted())
+            .finish_non_exhaustive()
     }
 }
 

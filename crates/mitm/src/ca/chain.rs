@@ -12,6 +12,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::constraints::{NameConstraints, Unusable};
 use super::key::AuthorityKey;
+use super::make::date;
 use super::sign::Signer;
 use super::{CaError, NotAuthority};
 
@@ -35,16 +36,16 @@ struct Facts {
 // === impl Chain ===
 
 impl Chain {
-    /// Reads a file's certificates. Each has to be an authority's, and the issuer of the one before.
+    /// Reads a file's certificates. Each has to be an authority's, and that of the issuer of the one before, going by
+    /// the names; the signatures are for clients to check.
     pub(super) fn read(path: &Path, text: &[u8]) -> Result<Self, CaError> {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(text)
             .collect::<Result<_, pem::Error>>()
             .map_err(|error| bad(path, &error))?;
         let parsed = certificates
             .iter()
-            .map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| bad(path, &error))?;
+            .map(|der| parse(path, der))
+            .collect::<Result<Vec<_>, _>>()?;
         if parsed.is_empty() {
             return Err(CaError::NoCertificate {
                 path: path.to_owned(),
@@ -91,7 +92,7 @@ impl Chain {
 
     /// The first certificate with its key.
     pub(super) fn signer(&self, path: &Path, key_path: &Path, key: AuthorityKey) -> Result<Signer, CaError> {
-        let (_, own) = X509Certificate::from_der(&self.certificates[0]).map_err(|error| bad(path, &error))?;
+        let own = parse(path, &self.certificates[0])?;
         Signer::new(&own, key).ok_or_else(|| CaError::KeyMismatch {
             certificate: path.to_owned(),
             key: key_path.to_owned(),
@@ -183,6 +184,14 @@ fn may_sign(
     Ok(Ok(()))
 }
 
+fn parse<'a>(path: &Path, der: &'a CertificateDer<'static>) -> Result<X509Certificate<'a>, CaError> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(bad(path, &"something follows it in the same PEM block")),
+        Err(error) => Err(bad(path, &error)),
+    }
+}
+
 fn bad(path: &Path, fault: &dyn std::fmt::Display) -> CaError {
     CaError::BadCertificate {
         path: path.to_owned(),
@@ -196,7 +205,5 @@ fn timestamp(time: x509_parser::time::ASN1Time) -> Timestamp {
 
 /// For a message; the epoch where no calendar reaches.
 fn day(time: Timestamp) -> time::Date {
-    OffsetDateTime::from_unix_timestamp(time.as_micros().div_euclid(1_000_000))
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-        .date()
+    date(time).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
 }

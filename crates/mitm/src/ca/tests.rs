@@ -85,6 +85,9 @@ fn files_that_are_no_certificates_are_told_apart() {
     assert!(matches!(load(SEC1_KEY), CaError::NoCertificate { .. }));
     let not_one = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(matches!(load(not_one), CaError::BadCertificate { .. }));
+    let der = CertificateDer::from_pem_slice(SEC1_CERTIFICATE.as_bytes()).unwrap();
+    let more = CertificateDer::from([&der[..], b"more"].concat());
+    assert!(matches!(load(&pem(&more)), CaError::BadCertificate { .. }));
     assert!(matches!(load(&"x".repeat(2 << 20)), CaError::TooLong { .. }));
     let missing = CertificateAuthority::load(Path::new("no/such.pem"), Path::new("no/key.pem"), NOW);
     assert!(missing.unwrap_err().to_string().contains("no/such.pem"));

@@ -19,6 +19,7 @@ pub(super) async fn connect_first(addresses: &[IpAddr], port: u16) -> io::Result
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     loop {
         if let Some(address) = waiting.next() {
+            // A mapped address is reached over IPv4, also where IPv6 is switched off.
             attempts.push(connect(SocketAddr::new(address.to_canonical(), port)));
         }
         tokio::select! {
