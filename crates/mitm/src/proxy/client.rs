@@ -1,6 +1,5 @@
 //! One client: its handshake with the proxy, and its requests until one leads somewhere.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,19 +10,17 @@ use gateway_relay::access::{AccessError, Side};
 use gateway_relay::listen::io::{Line, LineIo, Sniffed};
 use gateway_relay::listen::{Ending, Serve};
 use http::StatusCode;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{Answer, GO_AWAY, send_last};
+use super::asking::{Asking, NoHead};
 use super::strangers::Stranger;
 use super::{Outcome, Proxy, Shared};
-use crate::connect::{Authority, Head, PREFACE, end_of_head, proxy_token};
+use crate::connect::{Authority, Head, InvalidAuthority, PREFACE, proxy_token};
 use crate::pass::Pass;
 use crate::{intercept, tunnel};
-
-const MAX_HEAD: usize = 16 * 1024;
-const READ: usize = 2 * 1024;
 
 /// How often a client may ask on one connection: to learn that a credential is needed, to send one, and to send another.
 const MAX_REQUESTS: usize = 4;
@@ -58,19 +55,6 @@ struct Refused {
     answer: Answer,
     /// The client may try again on the same connection.
     may_retry: bool,
-}
-
-/// The bytes of a client that asks.
-struct Asking<I> {
-    io: I,
-    read: Vec<u8>,
-}
-
-/// Why no request was read.
-enum NoHead {
-    TooLarge,
-    NotHttp,
-    Gone(io::Error),
 }
 
 /// Serves one connection to its end.
@@ -121,15 +105,15 @@ impl Client {
         service: S,
     ) {
         let Some(tls) = tls else {
-            return self.converse(io, stranger, service).await;
+            return self.attend(io, stranger, service).await;
         };
         let limit = self.shared.options.handshake_timeout;
         let accepted = tokio::select! {
-            accepted = intercept::accept_tls(tls, io, limit) => accepted,
+            accepted = Box::pin(intercept::accept_tls(tls, io, limit)) => accepted,
             () = self.ending.drain.cancelled() => return,
         };
         match accepted {
-            Ok(io) => self.converse(io, stranger, service).await,
+            Ok(io) => Box::pin(self.attend(Box::new(io), stranger, service)).await,
             Err(error) => {
                 self.shared.counters.count_failed_handshake();
                 tracing::debug!(peer = %self.peer, %error, "a TLS handshake with the proxy failed");
@@ -137,45 +121,61 @@ impl Client {
         }
     }
 
-    /// Answers requests until one leads somewhere or the connection ends.
-    async fn converse<S: Serve, I>(self, io: I, stranger: Stranger, service: S)
+    /// Hears what the client wants and goes there. The steps stand on the heap, each for its time, so that a tunnel takes
+    /// the memory of a tunnel and not that of all that might have been.
+    async fn attend<S: Serve, I>(self, io: I, stranger: Stranger, service: S)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let read = Vec::new();
-        let mut asking = Asking { io, read };
+        let asked = Box::pin(self.converse(io)).await;
+        drop(stranger);
+        let Some((granted, io)) = asked else {
+            return;
+        };
+        match granted {
+            Granted::Intercept {
+                authority,
+                provider,
+                pass,
+            } => Box::pin(intercept::run(self, io, authority, provider, pass, service)).await,
+            Granted::Tunnel { authority, pass } => {
+                Box::pin(tunnel::run(&self, io, &authority, pass)).await;
+            }
+        }
+    }
+
+    /// Answers requests until one may lead somewhere or the connection ends.
+    async fn converse<I>(&self, io: I) -> Option<(Granted, Sniffed<I>)>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let mut asking = Asking::new(io);
         for requests in 1..=MAX_REQUESTS {
-            let Some(head) = self.next_head(&mut asking).await else {
-                return;
-            };
+            let head = self.next_head(&mut asking).await?;
             if asking.read[head.clone()] == *PREFACE {
                 self.note(Outcome::Malformed, "HTTP/2 is not spoken to the proxy itself");
-                return send_last(asking.io, GO_AWAY).await;
+                send_last(asking.io, GO_AWAY).await;
+                return None;
             }
             let (granted, closes) = match Head::parse(&asking.read[head.clone()]) {
                 Ok(head) => (self.grant(&head).await, head.closes),
                 Err(invalid) => (Err(Refused::malformed(invalid.to_string())), true),
             };
             let refused = match granted {
-                Ok(granted) => {
-                    drop(stranger);
-                    // A client need not wait for the answer before it begins with TLS.
-                    let early = asking.read.split_off(head.end);
-                    return self.lead(granted, Sniffed::new(asking.io, early), service).await;
-                }
+                // A client need not wait for the answer before it begins with TLS.
+                Ok(granted) => return Some((granted, asking.into_rest(head.end))),
                 Err(refused) => refused,
             };
             self.note(refused.outcome, refused.answer.message());
-            let is_last =
-                !refused.may_retry || closes || requests == MAX_REQUESTS || asking.read.len() > head.end;
-            if is_last {
-                return refused.answer.send_last(asking.io).await;
+            let has_more = asking.read.len() > head.end;
+            if !refused.may_retry || closes || has_more || requests == MAX_REQUESTS {
+                refused.answer.send_last(asking.io).await;
+                return None;
             }
-            if refused.answer.send(&mut asking.io).await.is_err() {
-                return;
-            }
+            refused.answer.send(&mut asking.io).await.ok()?;
             asking.read.clear();
         }
+        None
     }
 
     /// Reads up to the end of a request's head, or sends the client away.
@@ -226,7 +226,7 @@ impl Client {
         let authority: Authority = head
             .target
             .parse()
-            .map_err(|invalid: crate::connect::InvalidAuthority| Refused::malformed(invalid.to_string()))?;
+            .map_err(|invalid: InvalidAuthority| Refused::malformed(invalid.to_string()))?;
         let shared = &self.shared;
         let provider = shared.hosts.get(&authority).cloned();
         let pass = match head.credential {
@@ -270,22 +270,6 @@ impl Client {
         pass.attach(Side::Downstream, line)
             .map_err(|_| Refused::not_admitted(AccessError::Invalid))?;
         Ok(pass)
-    }
-
-    /// Goes where the client may go.
-    async fn lead<S: Serve, I>(self, granted: Granted, io: I, service: S)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        // Interception is kept apart on the heap, so that a tunnel does not take the memory of both.
-        match granted {
-            Granted::Intercept {
-                authority,
-                provider,
-                pass,
-            } => Box::pin(intercept::run(self, io, authority, provider, pass, service)).await,
-            Granted::Tunnel { authority, pass } => tunnel::run(&self, io, &authority, pass).await,
-        }
     }
 
     pub(crate) fn note(&self, outcome: Outcome, message: &str) {
@@ -344,41 +328,6 @@ impl Refused {
                     Outcome::Busy,
                     Answer::busy("tokens cannot be verified at the moment; try again"),
                 )
-            }
-        }
-    }
-}
-
-// === impl Asking ===
-
-impl<I: AsyncRead + Unpin> Asking<I> {
-    async fn read_head(&mut self) -> Result<Range<usize>, NoHead> {
-        let mut searched = 0;
-        loop {
-            if let Some(head) = end_of_head(&self.read, searched) {
-                return if head.end > MAX_HEAD {
-                    Err(NoHead::TooLarge)
-                } else {
-                    Ok(head)
-                };
-            }
-            if self.read.len() >= MAX_HEAD {
-                return Err(NoHead::TooLarge);
-            }
-            // A method begins with a letter; an empty line may stand before it.
-            if self
-                .read
-                .first()
-                .is_some_and(|byte| !matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'\r'))
-            {
-                return Err(NoHead::NotHttp);
-            }
-            searched = self.read.len();
-            self.read.reserve_exact(READ);
-            match self.io.read_buf(&mut self.read).await {
-                Ok(0) => return Err(NoHead::Gone(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) => return Err(NoHead::Gone(error)),
             }
         }
     }

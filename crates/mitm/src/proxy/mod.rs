@@ -8,6 +8,7 @@
 //! Nothing but CONNECT is served. What a decrypted request may do is for the service to say.
 
 mod answer;
+mod asking;
 mod client;
 mod counters;
 mod strangers;

@@ -4,7 +4,7 @@ use gateway_mitm::proxy::Outcome;
 use gateway_relay::access::checkpoint::Step;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{End, PROVIDER, SILENT, Target, World, patiently};
+use crate::support::{Client, End, PROVIDER, SILENT, Setup, Target, World, patiently};
 
 #[tokio::test]
 async fn while_the_token_is_verified() {
@@ -80,6 +80,38 @@ async fn in_an_idle_tunnel() {
     spared.send("unharmed").await;
     spared_there.take_until("unharmed").await;
     drop((spared, spared_there, again));
+    world.finished().await;
+}
+
+#[tokio::test]
+async fn behind_tls_to_the_proxy() {
+    let setup = Setup {
+        with_tls: true,
+        ..Setup::default()
+    };
+    let world = World::with(setup).await;
+    let (token, target) = (world.token(), Target::listen().await);
+    let connected = async |authority: &str| {
+        let tls = world
+            .tls(world.client().await.io, "proxy.test", b"")
+            .await
+            .unwrap();
+        let mut client = Client::new(tls);
+        client.connect(authority, Some(&token)).await;
+        client.established().await;
+        client
+    };
+    let mut tunnel = connected(&target.authority()).await;
+    let mut there = target.accept().await;
+    let mut handshaking = connected(&format!("{PROVIDER}:443")).await;
+    let inner = connected(&format!("{PROVIDER}:443")).await;
+    let mut inner = Client::new(world.tls(inner.io, PROVIDER, b"http/1.1").await.unwrap());
+    world.revoke(&token).await;
+    assert_eq!(tunnel.end().await, End::Reset);
+    assert_eq!(there.end().await, End::Reset);
+    handshaking.end().await;
+    inner.end().await;
+    world.is_quiet().await;
     world.finished().await;
 }
 
