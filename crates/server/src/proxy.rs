@@ -121,27 +121,23 @@ fn authority(
     now: Timestamp,
 ) -> anyhow::Result<Arc<CertificateAuthority>> {
     let names = names(hosts);
-    let authority = match source {
-        AuthoritySource::Loaded(authority) => Arc::clone(authority),
+    let (authority, place) = match source {
+        AuthoritySource::Loaded(authority) => {
+            (Arc::clone(authority), "in --aibridge-proxy-cert-file".to_owned())
+        }
         AuthoritySource::Directory(directory) => {
             let authority = CertificateAuthority::load_or_create(directory, &names, now)
                 .context("the proxy has no certificate authority")?;
-            let certificate = directory.join(CERTIFICATE_FILE);
-            let fingerprint = authority.fingerprint();
-            if authority.is_new() {
-                tracing::info!(
-                    certificate = %certificate.display(), fingerprint,
-                    "a certificate authority was made for the proxy; its clients get it with `coder aibridge proxy ca`"
-                );
-            } else {
-                tracing::info!(
-                    certificate = %certificate.display(), fingerprint,
-                    "the certificate authority of the proxy; its clients get it with `coder aibridge proxy ca`"
-                );
-            }
-            Arc::new(authority)
+            let verb = if authority.is_new() { "new and in" } else { "in" };
+            let place = format!("{verb} {}", directory.join(CERTIFICATE_FILE).display());
+            (Arc::new(authority), place)
         }
     };
+    authority.cover(&names)?;
+    tracing::info!(
+        fingerprint = authority.fingerprint(),
+        "the certificate authority of the proxy is {place}; its clients get it with `coder aibridge proxy ca`"
+    );
     for warning in authority.warnings() {
         tracing::warn!("{warning}");
     }
@@ -151,12 +147,18 @@ fn authority(
             EXPIRES_SOON.as_secs() / (24 * 3600)
         );
     }
-    authority.cover(&names)?;
     Ok(authority)
 }
 
+/// Each once, whatever its ports.
 fn names(hosts: &[Intercepted]) -> Vec<Host<String>> {
-    hosts.iter().map(|host| host.authority.host.clone()).collect()
+    let mut names: Vec<Host<String>> = Vec::new();
+    for Intercepted { authority, .. } in hosts {
+        if !names.contains(&authority.host) {
+            names.push(authority.host.clone());
+        }
+    }
+    names
 }
 
 /// Says in the log which hosts are intercepted, and which provider instances cannot be reached that way.
