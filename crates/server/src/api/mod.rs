@@ -26,6 +26,8 @@ use axum::{Extension, Router};
 use utoipa::OpenApi as _;
 
 pub(crate) use error::ApiError;
+pub(crate) use extract::Client;
+pub(crate) use meta::not_found;
 
 use crate::config::TrustedProxies;
 use crate::readiness::Readiness;
@@ -85,12 +87,11 @@ pub(crate) fn router(state: ApiState) -> Router {
         .nest("/ai-gateway", aibridge::routes())
         .layer(Extension(export::Exports::default()));
     Router::new()
-        .route("/", get(meta::root))
         .route("/healthz", get(meta::health))
         .route("/readyz", get(meta::ready))
         .route("/api/v2/", get(meta::greeting))
         .nest("/api/v2", v2)
-        .fallback(meta::not_found)
+        .fallback(not_found)
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state)
@@ -126,7 +127,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     info(title = "AI gateway", description = "Accounts, sessions, tokens, the audit log and the records of the AI gateway. \
         Whatever is below `/api/v2/aibridge` is below `/api/v2/ai-gateway`, too."),
     paths(
-        meta::root, meta::health, meta::greeting, meta::build_info, meta::document,
+        meta::health, meta::greeting, meta::build_info, meta::document,
         session::first, session::create_first, session::auth_methods, session::login, session::logout,
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,

@@ -11,6 +11,7 @@ pub mod failures;
 pub mod hasher;
 pub mod records;
 pub mod removals;
+pub mod session_list;
 pub mod sessions;
 pub mod setup;
 pub mod tokens;

@@ -1,0 +1,6 @@
+//! The dashboard as a browser sees it.
+
+mod account;
+mod browser;
+mod defence;
+mod entrance;
