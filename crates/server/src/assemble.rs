@@ -182,6 +182,7 @@ fn services(
         attempts: Arc::new(Attempts::default()),
         failures: Arc::new(Failures::default()),
         setup: Arc::new(Setup::new(accounts.first_user_code.clone())),
+        sign_in_codes: Arc::default(),
         removals: Removals::default(),
         tasks: requests.clone(),
         drain: shutdown.drain.clone(),

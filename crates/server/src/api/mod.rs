@@ -62,6 +62,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/users/first", get(session::first).post(session::create_first))
         .route("/users/authmethods", get(session::auth_methods))
         .route("/users/login", post(session::login))
+        .route("/users/login/code", post(session::login_with_code))
         .route("/users/logout", post(session::logout))
         .route("/users/roles", get(users::assignable_roles))
         .route("/users/{user}", get(users::show).delete(users::delete))
@@ -128,7 +129,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         Whatever is below `/api/v2/aibridge` is below `/api/v2/ai-gateway`, too."),
     paths(
         meta::health, meta::greeting, meta::build_info, meta::document,
-        session::first, session::create_first, session::auth_methods, session::login, session::logout,
+        session::first, session::create_first, session::auth_methods, session::login, session::login_with_code,
+        session::logout,
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,

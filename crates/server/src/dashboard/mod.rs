@@ -16,6 +16,7 @@ mod error;
 mod headers;
 mod layout;
 mod local_path;
+mod pager;
 mod pages;
 mod parts;
 mod session;
@@ -56,6 +57,10 @@ pub(crate) fn router(state: ApiState) -> Router {
     let signed_in = Router::new()
         .route("/", get(pages::home::show))
         .route("/logout", get(pages::logout::ask).post(pages::logout::submit))
+        .route(
+            "/cli-auth",
+            get(pages::cli_auth::ask).post(pages::cli_auth::confirm),
+        )
         .route("/settings/tokens", get(pages::tokens::list))
         .route(
             "/settings/tokens/new",
@@ -81,6 +86,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), session::required));
     for_anybody
         .merge(signed_in)
+        .route("/cli-auth/done", get(pages::cli_auth::done))
         .route("/assets/{name}", get(assets::serve))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -1,5 +1,6 @@
 //! Where somebody is signed in, and ending all of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::audit::Source;
@@ -12,19 +13,11 @@ use super::{Requester, Revoked, Services, author};
 /// The entry of the audit log that tells of a session is written at the moment at which the session is made.
 const AROUND: Duration = Duration::from_millis(1);
 
-/// A session, and what is known of whoever made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    pub record: TokenRecord,
-    /// None if the audit log does not tell, or no longer.
-    pub source: Option<Source>,
-}
-
 // === impl Services ===
 
 impl Services {
     /// The caller's own sessions that have not expired, the newest first.
-    pub async fn list_sessions(&self, caller: &Requester) -> Result<Vec<SessionInfo>, ServiceError> {
+    pub async fn list_sessions(&self, caller: &Requester) -> Result<Vec<TokenRecord>, ServiceError> {
         let filter = TokenFilter {
             user: Some(caller.user_id),
             kind: Some(TokenKind::Session),
@@ -33,23 +26,26 @@ impl Services {
             after: None,
             limit: 0,
         };
-        let mut sessions = Vec::new();
-        for token in self.store.tokens().list(filter).await? {
-            let source = self.made_from(&token.record).await?;
-            sessions.push(SessionInfo {
-                record: token.record,
-                source,
-            });
-        }
-        sessions.sort_by_key(|info| std::cmp::Reverse(info.record.created_at));
+        let listed = self.store.tokens().list(filter).await?;
+        let mut sessions: Vec<TokenRecord> = listed.into_iter().map(|token| token.record).collect();
+        sessions.sort_by_key(|record| std::cmp::Reverse(record.created_at));
         Ok(sessions)
     }
 
-    async fn made_from(&self, record: &TokenRecord) -> Result<Option<Source>, ServiceError> {
+    /// Who made one of the caller's own sessions, and from where. None if the audit log does not tell, or no longer,
+    /// or if it is not the caller's.
+    pub async fn session_source(
+        &self,
+        caller: &Requester,
+        session: &TokenRecord,
+    ) -> Result<Option<Source>, ServiceError> {
+        if session.user_id != caller.user_id {
+            return Ok(None);
+        }
         let filter = AuditFilter {
-            target: Some(record.id.to_string()),
-            from: Some(record.created_at.minus(AROUND)),
-            until: Some(record.created_at.plus(AROUND)),
+            target: Some(session.id.to_string()),
+            from: Some(session.created_at.minus(AROUND)),
+            until: Some(session.created_at.plus(AROUND)),
             limit: 1,
             ..AuditFilter::default()
         };
@@ -62,7 +58,7 @@ impl Services {
         let (store, author, now) = (self.store.clone(), author(caller, None), self.clock.now());
         let user_id = caller.user_id;
         let removal = self.removals.begin(user_id, &caller.username);
-        let access = std::sync::Arc::clone(&self.access);
+        let access = Arc::clone(&self.access);
         // If it is not known whether the write has happened, everything of the user is cut; what lives is let in again.
         self.commit(Revoked::User(user_id), async move {
             let removed = store.tokens().remove_sessions(&author, user_id, now).await?;

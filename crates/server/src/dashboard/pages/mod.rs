@@ -1,5 +1,6 @@
 //! One file a page: its handlers and the context of its template.
 
+pub(super) mod cli_auth;
 pub(super) mod home;
 pub(super) mod login;
 pub(super) mod logout;

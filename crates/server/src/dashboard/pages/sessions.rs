@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use gateway_core::audit::Source;
-use gateway_core::{Timestamp, TokenId};
+use gateway_core::{TokenKind, TokenRecord};
 use serde::Deserialize;
 
 use crate::api::ApiState;
@@ -13,13 +13,15 @@ use crate::dashboard::address::{Path, Query};
 use crate::dashboard::csrf::Checked;
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place, render};
+use crate::dashboard::pager::Pager;
 use crate::dashboard::parts::When;
 use crate::dashboard::session::{Browser, Session};
 use crate::service::error::ServiceError;
-use crate::service::session_list::SessionInfo;
 
 #[derive(Deserialize)]
 pub(in crate::dashboard) struct Shown {
+    /// From 1.
+    page: Option<usize>,
     done: Option<String>,
 }
 
@@ -32,6 +34,7 @@ pub(in crate::dashboard) struct Fields {}
 struct SessionsPage {
     page: Page,
     rows: Vec<Row>,
+    pager: Pager,
 }
 
 #[derive(Template)]
@@ -58,12 +61,16 @@ pub(in crate::dashboard) async fn list(
     session: Session,
     Query(shown): Query<Shown>,
 ) -> Result<Response, PageError> {
-    let own = session.requester().token_id;
-    let now = state.services.clock.now();
     let sessions = state.services.list_sessions(session.requester()).await?;
+    let pager = Pager::new(sessions.len(), shown.page, "/settings/sessions?page=");
+    let mut rows = Vec::new();
+    for record in pager.slice(&sessions) {
+        rows.push(Row::new(&state, &session, record).await?);
+    }
     let page = SessionsPage {
         page: Page::signed_in(&session, "Sessions", Place::Sessions).with_notice(shown.done.as_deref()),
-        rows: sessions.iter().map(|info| Row::new(info, own, now)).collect(),
+        rows,
+        pager,
     };
     Ok(render(StatusCode::OK, &page))
 }
@@ -73,11 +80,13 @@ pub(in crate::dashboard) async fn ask(
     session: Session,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let own = session.requester().token_id;
-    let info = find(&state, &session, &id).await?;
+    let record = state.services.token(session.requester(), &id).await?;
+    if !is_own(&record, &session) {
+        return Err(PageError::not_found());
+    }
     let page = EndPage {
         page: Page::signed_in(&session, "End session", Place::Sessions),
-        row: Row::new(&info, own, state.services.clock.now()),
+        row: Row::new(&state, &session, &record).await?,
     };
     Ok(render(StatusCode::OK, &page))
 }
@@ -89,16 +98,18 @@ pub(in crate::dashboard) async fn end(
     Path(id): Path<String>,
     Checked(Fields {}): Checked<Fields>,
 ) -> Result<Response, PageError> {
-    if session.requester().token_id.as_str() == id {
+    let (services, caller) = (&state.services, session.requester());
+    if caller.token_id.as_str() == id {
         session.release();
-        state.services.logout(session.requester()).await?;
+        services.logout(caller).await?;
         return Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response());
     }
-    let ended = match find(&state, &session, &id).await {
-        Ok(_) => state.services.remove_token(session.requester(), &id).await,
-        Err(error) => Err(error),
-    };
-    match ended {
+    match services.token(caller, &id).await {
+        Ok(record) if !is_own(&record, &session) => return Err(PageError::not_found()),
+        Ok(_) | Err(ServiceError::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match services.remove_token(caller, &id).await {
         // Ended a moment ago: what was asked for is so.
         Ok(()) | Err(ServiceError::NotFound(_)) => {
             Ok(Redirect::to(&Notice::SessionEnded.told_at(Place::Sessions)).into_response())
@@ -124,33 +135,30 @@ pub(in crate::dashboard) async fn end_all(
     Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response())
 }
 
-async fn find(state: &ApiState, session: &Session, id: &str) -> Result<SessionInfo, ServiceError> {
-    state
-        .services
-        .list_sessions(session.requester())
-        .await?
-        .into_iter()
-        .find(|info| info.record.id.as_str() == id)
-        .ok_or(ServiceError::NotFound("session"))
+/// These pages are about one's own sessions; tokens have pages of their own.
+fn is_own(record: &TokenRecord, session: &Session) -> bool {
+    record.kind == TokenKind::Session && record.user_id == session.requester().user_id
 }
 
 // === impl Row ===
 
 impl Row {
-    fn new(info: &SessionInfo, own: TokenId, now: Timestamp) -> Self {
-        let record = &info.record;
-        let source = info.source.as_ref();
-        Self {
+    async fn new(state: &ApiState, session: &Session, record: &TokenRecord) -> Result<Self, ServiceError> {
+        let (services, caller) = (&state.services, session.requester());
+        let source = services.session_source(caller, record).await?;
+        let now = services.clock.now();
+        Ok(Self {
             id: record.id.to_string(),
-            client: client(source.and_then(Source::user_agent)),
+            client: client(source.as_ref().and_then(Source::user_agent)),
             address: source
+                .as_ref()
                 .and_then(Source::address)
                 .map(|address| address.to_string()),
-            is_this: record.id == own,
+            is_this: record.id == caller.token_id,
             last_used: record.last_used_at.map(|at| When::new(at, now)),
             created: When::new(record.created_at, now),
             expires: When::new(record.expires_at, now),
-        }
+        })
     }
 }
 

@@ -11,12 +11,10 @@ use crate::api::ApiState;
 use crate::dashboard::address::Query;
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Page, Place, render};
+use crate::dashboard::pager::Pager;
 use crate::dashboard::parts::When;
 use crate::dashboard::session::Session;
 use crate::service::tokens::TokenListing;
-
-/// How many are on one page; a user can have a thousand.
-const ROWS: usize = 25;
 
 #[derive(Default, Deserialize)]
 pub(in crate::dashboard) struct Shown {
@@ -34,8 +32,7 @@ struct TokensPage {
     page: Page,
     rows: Vec<Row>,
     total: usize,
-    number: usize,
-    pages: usize,
+    pager: Pager,
     with_expired: bool,
 }
 
@@ -66,21 +63,22 @@ pub(in crate::dashboard) async fn list(
         .list_tokens(session.requester(), "me", listing)
         .await?;
     tokens.sort_by_key(|token| std::cmp::Reverse(token.record.created_at));
-    let pages = tokens.len().div_ceil(ROWS).max(1);
-    let number = shown.page.unwrap_or(1).clamp(1, pages);
+    let address = if with_expired {
+        "/settings/tokens?expired=1&page="
+    } else {
+        "/settings/tokens?page="
+    };
+    let pager = Pager::new(tokens.len(), shown.page, address);
     let now = state.services.clock.now();
-    let rows = tokens
-        .iter()
-        .skip((number - 1) * ROWS)
-        .take(ROWS)
-        .map(|token| Row::new(&token.record, now))
-        .collect();
     let page = TokensPage {
         page: Page::signed_in(&session, "Tokens", Place::Tokens).with_notice(shown.done.as_deref()),
-        rows,
+        rows: pager
+            .slice(&tokens)
+            .iter()
+            .map(|token| Row::new(&token.record, now))
+            .collect(),
         total: tokens.len(),
-        number,
-        pages,
+        pager,
         with_expired,
     };
     Ok(render(StatusCode::OK, &page))

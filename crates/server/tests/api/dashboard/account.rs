@@ -92,8 +92,11 @@ async fn the_tokens_of_others_are_not_here() {
     assert_eq!(browser.get(&path).await.status, 404);
     let page = browser.get("/settings/tokens").await;
     assert_eq!(browser.submit(&page, &path, &[]).await.status, 404);
-    let session = format!("/settings/sessions/{}/end", id_of(&alice));
-    browser.submit(&page, &session, &[]).await;
+    for id in [id_of(&alice), id_of(&token)] {
+        let session = format!("/settings/sessions/{id}/end");
+        assert_eq!(browser.get(&session).await.status, 404);
+        assert_eq!(browser.submit(&page, &session, &[]).await.status, 404);
+    }
     assert_eq!(server.get("/users/me", &alice).await.status, 200);
     assert_eq!(server.get("/users/me", &token).await.status, 200);
 }

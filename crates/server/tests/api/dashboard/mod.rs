@@ -2,5 +2,6 @@
 
 mod account;
 mod browser;
+mod cli_auth;
 mod defence;
 mod entrance;
