@@ -27,4 +27,4 @@ pub use options::{LeakedTokens, RecordingOptions, RelayCounters, RelayError, Rel
 pub use pinned::Pinned;
 pub use provider::ProviderConfig;
 pub use relay::Relay;
-pub use upstream::ProxySettings;
+pub use upstream::{ClientError, ProxySettings, client_tls};
