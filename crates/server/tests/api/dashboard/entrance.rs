@@ -1,5 +1,6 @@
 //! Set-up, signing in and out, and the way back.
 
+use gateway_server::config::TrustedProxies;
 use reqwest::header::SET_COOKIE;
 
 use super::browser::{Browser, location, value};
@@ -202,6 +203,35 @@ async fn cookies_are_guarded_as_the_connection_allows() {
             let session = browser.cookies.remove("__Host-coder_session").unwrap();
             browser.cookies.insert("coder_session".to_owned(), session);
             assert_eq!(browser.get("/settings/tokens").await.status, 303);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_is_believed_about_tls() {
+    for (network, guard) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+        let server = Server::start(tempfile::tempdir().unwrap(), |parts| {
+            parts.trusted_proxies = TrustedProxies {
+                headers: vec!["x-forwarded-for".parse().unwrap()],
+                origins: vec![network.parse().unwrap()],
+            };
+        })
+        .await;
+        for (said, is_https) in [
+            ("https", true),
+            ("http, https", true),
+            ("https, http", false),
+            ("", false),
+        ] {
+            let mut browser = Browser::new(&server);
+            browser.headers.insert("x-forwarded-proto", said.parse().unwrap());
+            let page = browser.get("/setup").await;
+            let cookie = page.headers[SET_COOKIE].to_str().unwrap();
+            assert_eq!(
+                cookie.starts_with("__Host-"),
+                guard && is_https,
+                "{network} {said}: {cookie}"
+            );
         }
     }
 }
