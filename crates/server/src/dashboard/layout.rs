@@ -41,6 +41,11 @@ pub(super) struct Entry {
 /// The pages that the navigation leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    AiSessions,
+    Usage,
+    Providers,
+    Proxy,
+    Audit,
     Tokens,
     Sessions,
     Password,
@@ -81,7 +86,7 @@ impl Page {
             } else {
                 roles.join(", ")
             },
-            navigation: navigation(here),
+            navigation: navigation(session, here),
             csrf: session.form_key().token(),
         };
         Self {
@@ -103,7 +108,7 @@ impl Page {
 }
 
 /// Where this person can go. What one may not see is not in it.
-fn navigation(here: Place) -> Vec<Group> {
+fn navigation(session: &Session, here: Place) -> Vec<Group> {
     let group = |label, places: &[Place]| Group {
         label,
         entries: places
@@ -114,10 +119,25 @@ fn navigation(here: Place) -> Vec<Group> {
             })
             .collect(),
     };
-    vec![group(
-        "Account",
-        &[Place::Tokens, Place::Sessions, Place::Password],
-    )]
+    let reads_records = session
+        .requester()
+        .roles
+        .allow(gateway_core::Permission::ReadRecords);
+    let gateway: &[Place] = if reads_records {
+        &[
+            Place::AiSessions,
+            Place::Usage,
+            Place::Providers,
+            Place::Proxy,
+            Place::Audit,
+        ]
+    } else {
+        &[Place::AiSessions, Place::Usage, Place::Proxy]
+    };
+    vec![
+        group("AI gateway", gateway),
+        group("Account", &[Place::Tokens, Place::Sessions, Place::Password]),
+    ]
 }
 
 // === impl Place ===
@@ -125,6 +145,11 @@ fn navigation(here: Place) -> Vec<Group> {
 impl Place {
     pub(super) const fn address(self) -> &'static str {
         match self {
+            Self::AiSessions => "/ai-gateway/sessions",
+            Self::Usage => "/ai-gateway/usage",
+            Self::Providers => "/ai-gateway/providers",
+            Self::Proxy => "/ai-gateway/proxy",
+            Self::Audit => "/audit",
             Self::Tokens => "/settings/tokens",
             Self::Sessions => "/settings/sessions",
             Self::Password => "/settings/password",
@@ -133,6 +158,11 @@ impl Place {
 
     pub(super) const fn label(self) -> &'static str {
         match self {
+            Self::AiSessions => "AI sessions",
+            Self::Usage => "Usage",
+            Self::Providers => "Providers",
+            Self::Proxy => "Proxy",
+            Self::Audit => "Audit log",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
             Self::Password => "Password",

@@ -5,3 +5,5 @@ mod browser;
 mod cli_auth;
 mod defence;
 mod entrance;
+mod gateway;
+mod records;
