@@ -4,8 +4,9 @@
 //! given what they need through the environment: `TEST_POSTGRES_URL`, `TEST_POSTGRES_BIN`, `CODER_BIN`, `LLM_SIM_BIN`.
 //! A part that cannot run is a failure; none is left out.
 
+mod browser;
+mod python;
 mod runner;
-mod sdk;
 
 use std::process::{Command, ExitCode};
 
@@ -34,6 +35,8 @@ pub(crate) enum Part {
     Kill,
     /// The official Python packages against the gateway.
     Sdk,
+    /// The dashboard in a browser.
+    Browser,
 }
 
 /// What the names of the tests have in common that kill the server.
@@ -93,6 +96,7 @@ impl Part {
             Self::E2e => "e2e",
             Self::Kill => "kill",
             Self::Sdk => "sdk",
+            Self::Browser => "browser",
         }
     }
 }
@@ -135,7 +139,13 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
         Part::Kill => Selection::of("gateway-e2e").only(KILL),
         Part::Sdk => {
             report.tests("sdk", |count| {
-                sdk::run(workspace, count, |command| setting.prepare(command))
+                python::run(workspace, &python::SDK, count, |command| setting.prepare(command))
+            });
+            return;
+        }
+        Part::Browser => {
+            report.tests("browser", |count| {
+                browser::run(workspace, count, |command| setting.prepare(command))
             });
             return;
         }

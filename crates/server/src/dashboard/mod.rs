@@ -1,8 +1,9 @@
 //! The dashboard: pages for people, rendered here and complete without a script.
 //!
 //! To add a page: a file in `pages` with its handlers and the context of its template, the template of the same name
-//! under `templates`, a line in [`router`] and, if it is to be found, one in `layout::navigation`. Handlers go through
-//! the same services as the REST API; they hold no rule and no SQL.
+//! under `templates`, a line in [`router`], if it is to be found one in `layout::navigation`, and one in
+//! `tests/browser/pages.py`, so that it is looked at. Handlers go through the same services as the REST API; they hold
+//! no rule and no SQL.
 //!
 //! What every page can rely on stands in the layers of [`router`]: a verified session (`session`), the headers that
 //! keep a page to itself (`headers`), and, for whatever changes something, the two checks of `csrf`. The REST API does

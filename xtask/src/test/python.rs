@@ -1,6 +1,7 @@
-//! The tests in `tests/python`: the official packages against the built gateway.
+//! Tests in Python: the official packages against the built gateway, and the dashboard in a browser.
 //!
-//! They get a virtual environment of their own under the target directory, made anew when the list of packages changes.
+//! Each folder of them gets a virtual environment of its own under the target directory, made anew when its list of
+//! packages changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,28 @@ const OLDEST: &str = "Python 3.11";
 /// What this version of the set-up has put into an environment; one that was made otherwise is made anew.
 const STAMP: &str = "requirements.installed";
 
+/// Tests that share a folder and an environment.
+pub(super) struct Suite {
+    /// Below the root of the workspace.
+    pub(super) folder: &'static str,
+    /// Below the target directory.
+    pub(super) environment: &'static str,
+}
+
+pub(super) const SDK: Suite = Suite {
+    folder: "tests/python",
+    environment: "sdk-venv",
+};
+
 pub(super) fn run(
     workspace: &Workspace,
+    suite: &Suite,
     count: &mut Count,
     prepare: impl Fn(&mut Command) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let tests = workspace.root.join("tests/python");
+    let tests = workspace.root.join(suite.folder);
     let python = environment(
-        &workspace.target.join("sdk-venv"),
+        &workspace.target.join(suite.environment),
         &tests.join("requirements.txt"),
     )?;
     let mut command = Command::new(python);
@@ -55,7 +70,8 @@ pub(super) fn run(
 
 /// The Python of an environment that holds what the file lists.
 fn environment(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
-    let wanted = fs::read_to_string(requirements).context("cannot read tests/python/requirements.txt")?;
+    let wanted = fs::read_to_string(requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
     let python = folder.join("bin/python");
     let stamp = folder.join(STAMP);
     let made = fs::read_to_string(&stamp).is_ok_and(|made| made == wanted);
@@ -67,7 +83,7 @@ fn environment(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     if create(folder).is_err() {
         install::packages(
             &["python3", "python3-venv"],
-            "a virtual environment for the SDK tests",
+            "a virtual environment for the tests in Python",
         )?;
         create(folder)?;
     }
@@ -87,7 +103,7 @@ fn environment(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn create(folder: &Path) -> anyhow::Result<()> {
-    let mut last = anyhow::anyhow!("the SDK tests need {OLDEST} or newer; install it");
+    let mut last = anyhow::anyhow!("the tests in Python need {OLDEST} or newer; install it");
     // Debian's own is the one that its package completes; another in PATH may come first and be fine.
     for python in ["python3", "/usr/bin/python3"] {
         let check = "import sys; sys.exit(sys.version_info < (3, 11))";
