@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::{Case, Rate, Way, measure};
+use super::clients::{Rate, measure};
+use super::{Case, Way};
 use crate::demo::Stage;
 use crate::workspace::{Programs, Workspace};
 use crate::{db, process};

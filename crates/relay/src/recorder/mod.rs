@@ -228,6 +228,10 @@ impl Queue {
             .min()
     }
 
+    fn is_empty(&self) -> bool {
+        self.ahead.is_empty() && self.starts.is_empty()
+    }
+
     fn push(&mut self, lane: Lane, waiting: Waiting) {
         match lane {
             Lane::Ahead => self.ahead.push_back(waiting),

@@ -17,6 +17,9 @@ use super::{Queue, Shared, SinkError};
 const GROUP_RECORDS: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long records may gather under load. The runtime counts time in milliseconds, so it can be twice that.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// How often a group of more than so many records is tried before its halves are.
 const ATTEMPTS: u32 = 3;
 const SMALL: usize = 16;
@@ -62,6 +65,7 @@ impl Writer {
             let group = self.shared.queue.lock().take_group();
             if let Some(group) = group {
                 self.commit(group).await;
+                self.gather(&stop).await;
                 continue;
             }
             if stop.is_cancelled() {
@@ -71,6 +75,18 @@ impl Writer {
                 () = self.shared.work.notified() => {}
                 () = stop.cancelled() => {}
             }
+        }
+    }
+
+    /// Where records came while others were being committed, there are many, and larger groups cost less. So they are
+    /// given a moment to gather. A record that comes alone waits for nothing.
+    async fn gather(&self, stop: &CancellationToken) {
+        if self.shared.queue.lock().is_empty() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GATHERING) => {}
+            () = stop.cancelled() => {}
         }
     }
 

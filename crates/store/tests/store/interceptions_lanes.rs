@@ -161,7 +161,8 @@ async fn a_commit_dropped_after_any_number_of_polls(db: &TestDb) {
         db.commit(run, &records).await;
         assert_eq!(whole(db, user).await, 5);
     }
-    assert!(done > 0 && cut > 2, "{done} done, {cut} cut");
+    // On SQLite it takes two polls: one to hand the group over, and one when it is written.
+    assert!(done > 0 && cut > 1, "{done} done, {cut} cut");
     let ended = "SELECT CAST(SUM(requests) AS BIGINT) FROM aibridge_usage_days";
     assert_eq!(db.count(ended).await, 300);
 }
