@@ -20,6 +20,7 @@ mod lineage;
 mod link;
 mod load;
 mod provider;
+mod proxy;
 mod recording;
 mod records;
 mod records_fault;

@@ -31,7 +31,7 @@ pub struct Interception {
     pub initiator_id: Uuid,
     /// The public part of the gateway token that was used.
     pub api_key_id: String,
-    /// What the provider speaks: `anthropic`, `openai`, `openai-compat`.
+    /// What the provider speaks: `anthropic`, `openai`, `openai-compat`, `copilot`.
     pub provider: String,
     /// The provider instance.
     pub provider_name: String,

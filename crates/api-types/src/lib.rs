@@ -12,6 +12,7 @@ pub mod buildinfo;
 pub mod error;
 pub mod interception;
 pub mod login;
+pub mod proxy;
 pub mod secret;
 pub mod time;
 pub mod token;
@@ -28,6 +29,7 @@ pub use interception::{
     Initiator, Interception, InterceptionsPage, Metadata, ModelThought, TokenUsage, ToolUsage, UserPrompt,
 };
 pub use login::{AuthMethods, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest};
+pub use proxy::{AiProxy, ProxyAuthority, ProxyHost};
 pub use secret::SecretText;
 pub use time::Time;
 pub use token::{AllowEntry, ApiKey, CreateTokenRequest, KeyLoginType, KeyReply, TokenConfig};

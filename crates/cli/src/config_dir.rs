@@ -1,7 +1,8 @@
 //! The configuration directory: which server was logged in to, and the session there.
 //!
 //! Two files, `url` and `session`, in a directory of mode 0700, each 0600 and replaced as a whole. The session
-//! belongs to that URL alone: it is removed before another URL is written, so that it is never sent elsewhere.
+//! belongs to that URL alone: it is removed before another URL is written, so that it is never sent elsewhere. Certificates
+//! to trust may be beside them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -54,6 +55,14 @@ impl ConfigDir {
         self.remove(SESSION_FILE)?;
         self.write(URL_FILE, url.as_str())?;
         self.write(SESSION_FILE, session.expose())
+    }
+
+    /// Writes a file that other programs of this user are pointed to, and says where it is.
+    pub(crate) fn write_for_others(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        make_folder(&self.0).with_context(|| format!("cannot make {}", self.0.display()))?;
+        let path = self.0.join(name);
+        write_private(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     /// Forgets server and session. That there are none is fine.

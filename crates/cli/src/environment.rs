@@ -31,6 +31,12 @@ pub(crate) const ORGANIZATION: &str = "CODER_ORGANIZATION";
 /// The shell of whoever runs this.
 pub(crate) const SHELL: &str = "SHELL";
 
+/// What programs reach the web through, and what not; the other spelling is as good.
+pub(crate) const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+pub(crate) const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// The file with the root certificates that programs trust instead of the system's.
+pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+
 /// Of `coder server create-admin-user`.
 pub(crate) const ADMIN_USERNAME: &str = "CODER_USERNAME";
 pub(crate) const ADMIN_EMAIL: &str = "CODER_EMAIL";

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::credential::CredentialHeader;
+
 /// What an upstream speaks and how it is addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProviderKind {
@@ -12,6 +14,8 @@ pub enum ProviderKind {
     OpenAi,
     /// The same wire format from somebody else.
     OpenAiCompat,
+    /// GitHub Copilot, for its users' own credentials only: the OpenAI formats without a version, and the Messages API.
+    Copilot,
 }
 
 /// The name of a provider instance, which is a segment of every client's base URL.
@@ -21,7 +25,7 @@ pub struct ProviderName(String);
 /// Why a provider's kind or name is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProvider {
-    #[error("unknown provider type {0:?}; types are anthropic, openai and openai-compat")]
+    #[error("unknown provider type {0:?}; types are anthropic, openai, openai-compat and copilot")]
     Kind(String),
     #[error("{0:?} is not a provider name: lower-case letters and digits with single hyphens, 64 at most")]
     Name(String),
@@ -55,6 +59,7 @@ impl ProviderKind {
             Self::Anthropic => "anthropic",
             Self::OpenAi => "openai",
             Self::OpenAiCompat => "openai-compat",
+            Self::Copilot => "copilot",
         }
     }
 
@@ -64,6 +69,23 @@ impl ProviderKind {
             Self::Anthropic => Some("https://api.anthropic.com/"),
             Self::OpenAi => Some("https://api.openai.com/v1/"),
             Self::OpenAiCompat => None,
+            // Of GitHub's three addresses the one for personal plans; the others are
+            // https://api.business.githubcopilot.com/ and https://api.enterprise.githubcopilot.com/.
+            Self::Copilot => Some("https://api.individual.githubcopilot.com/"),
+        }
+    }
+
+    /// Whether the organisation can have a key for it, which all users share.
+    pub const fn has_central_key(self) -> bool {
+        !matches!(self, Self::Copilot)
+    }
+
+    /// Whether a credential of the caller's own is taken from this header. GitHub's tokens are bearer tokens, whatever
+    /// else an SDK that speaks Messages sends along.
+    pub const fn takes(self, header: CredentialHeader) -> bool {
+        match header {
+            CredentialHeader::Authorization => true,
+            CredentialHeader::XApiKey => !matches!(self, Self::Copilot),
         }
     }
 }
@@ -78,7 +100,7 @@ impl FromStr for ProviderKind {
     type Err = InvalidProvider;
 
     fn from_str(text: &str) -> Result<Self, InvalidProvider> {
-        [Self::Anthropic, Self::OpenAi, Self::OpenAiCompat]
+        [Self::Anthropic, Self::OpenAi, Self::OpenAiCompat, Self::Copilot]
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| InvalidProvider::Kind(text.to_owned()))
@@ -145,7 +167,7 @@ mod tests {
 
     #[test]
     fn kinds_round_trip() {
-        for kind in ["anthropic", "openai", "openai-compat"] {
+        for kind in ["anthropic", "openai", "openai-compat", "copilot"] {
             assert_eq!(kind.parse::<ProviderKind>().unwrap().as_str(), kind);
         }
         assert!("bedrock".parse::<ProviderKind>().is_err());

@@ -125,7 +125,9 @@ pub fn error_event(api: Api, kind: ErrorKind, message: &str) -> Vec<u8> {
                 json(&ResponsesError::new(kind, message))
             )
         }
-        Api::ChatCompletions | Api::Models => format!("data: {}\n\n", json(&OpenAiError::new(kind, message))),
+        Api::ChatCompletions | Api::Models | Api::Other => {
+            format!("data: {}\n\n", json(&OpenAiError::new(kind, message)))
+        }
     }
     .into_bytes()
 }

@@ -11,5 +11,6 @@ pub mod connect;
 pub mod dial;
 pub mod intercept;
 pub mod leaf;
+mod pass;
 pub mod proxy;
 pub mod tunnel;

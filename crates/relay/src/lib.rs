@@ -8,6 +8,7 @@ pub mod access;
 mod answer;
 pub mod body;
 mod budget;
+mod causes;
 pub mod listen;
 mod options;
 mod pinned;
@@ -23,8 +24,12 @@ pub mod target;
 mod upstream;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
-pub use options::{LeakedTokens, RecordingOptions, RelayCounters, RelayError, RelayOptions, TokenInBody};
+pub use gateway_llm::route::SideCall;
+pub use options::{
+    LeakedTokens, RecordingOptions, RelayCounters, RelayError, RelayOptions, SideCallCounts, SideCalls,
+    TokenInBody,
+};
 pub use pinned::Pinned;
 pub use provider::ProviderConfig;
 pub use relay::Relay;
-pub use upstream::ProxySettings;
+pub use upstream::{ClientError, ProxySettings, client_tls};

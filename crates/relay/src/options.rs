@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gateway_core::TokenId;
+use gateway_llm::route::SideCall;
 use rustls::pki_types::CertificateDer;
 
 use crate::access::checkpoint::CheckpointHook;
@@ -24,6 +25,16 @@ pub enum TokenInBody {
     Refuse,
     /// Refuse it, and remove the token if it is alive.
     Revoke,
+}
+
+/// What to do with the calls that Claude Code makes to its provider's host about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SideCalls {
+    /// Answer 404, which does no harm to the client, and count it.
+    #[default]
+    Refuse,
+    /// Pass them on as they are, unrecorded, with the user's own credential. Without one: as above.
+    Relay,
 }
 
 /// Removes tokens that have leaked.
@@ -51,6 +62,7 @@ pub struct RelayOptions {
     /// Whether callers may bring a provider credential of their own.
     pub allow_byok: bool,
     pub token_in_body: TokenInBody,
+    pub side_calls: SideCalls,
     pub recording: RecordingOptions,
     /// Needed for [`TokenInBody::Revoke`].
     pub leaked_tokens: Option<Arc<dyn LeakedTokens>>,
@@ -81,6 +93,16 @@ pub enum RelayError {
 pub struct RelayCounters {
     /// Requests whose body held a gateway token.
     pub tokens_in_bodies: AtomicU64,
+    /// Side calls that were answered 404.
+    pub refused_side_calls: SideCallCounts,
+}
+
+/// A number for each kind of side call.
+#[derive(Debug, Default)]
+pub struct SideCallCounts {
+    claude_code: AtomicU64,
+    event_logging: AtomicU64,
+    eval: AtomicU64,
 }
 
 // === impl RecordingOptions ===
@@ -94,6 +116,18 @@ impl Default for RecordingOptions {
     }
 }
 
+// === impl SideCallCounts ===
+
+impl SideCallCounts {
+    pub fn of(&self, call: SideCall) -> &AtomicU64 {
+        match call {
+            SideCall::ClaudeCode => &self.claude_code,
+            SideCall::EventLogging => &self.event_logging,
+            SideCall::Eval => &self.eval,
+        }
+    }
+}
+
 // === impl RelayOptions ===
 
 impl Default for RelayOptions {
@@ -103,6 +137,7 @@ impl Default for RelayOptions {
             enabled: true,
             allow_byok: true,
             token_in_body: TokenInBody::Allow,
+            side_calls: SideCalls::Refuse,
             recording: RecordingOptions::default(),
             leaked_tokens: None,
             proxies: ProxySettings::default(),

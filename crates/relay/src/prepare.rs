@@ -9,7 +9,7 @@ use gateway_core::mask::mask;
 use gateway_core::token::hides_token;
 use gateway_core::{ProviderKind, ProviderName, Secret};
 use gateway_llm::headers;
-use gateway_llm::route::Family;
+use gateway_llm::route::AllowList;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONNECTION};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -23,7 +23,7 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) struct Provider {
     pub(crate) name: ProviderName,
     pub(crate) kind: ProviderKind,
-    pub(crate) family: Family,
+    pub(crate) list: AllowList,
     /// Asks for the usage of Chat Completions streams whose client does not.
     pub(crate) injects_usage: bool,
     /// The organisation's key, masked; empty if there is none.
@@ -42,6 +42,8 @@ pub enum ProviderError {
     BaseUrl { name: ProviderName, url: String },
     #[error("the key of provider {name} holds characters that cannot stand in a header")]
     Key { name: ProviderName },
+    #[error("provider {name} has a key, but those of type {kind} are for their users' own credentials")]
+    CentralKey { name: ProviderName, kind: ProviderKind },
 }
 
 /// A credential header that stands in a request more than once, or is not text.
@@ -53,6 +55,12 @@ pub(crate) struct UnclearCredential(pub(crate) &'static str);
 
 impl Provider {
     pub(crate) fn new(config: &ProviderConfig) -> Result<Self, ProviderError> {
+        if config.key.is_some() && !config.kind.has_central_key() {
+            return Err(ProviderError::CentralKey {
+                name: config.name.clone(),
+                kind: config.kind,
+            });
+        }
         let unusable = || ProviderError::BaseUrl {
             name: config.name.clone(),
             url: config.base_url.as_str().to_owned(),
@@ -68,9 +76,10 @@ impl Provider {
                 .as_ref()
                 .map(|key| mask(key.expose()))
                 .unwrap_or_default(),
-            family: match config.kind {
-                ProviderKind::Anthropic => Family::Anthropic,
-                ProviderKind::OpenAi | ProviderKind::OpenAiCompat => Family::OpenAi,
+            list: match config.kind {
+                ProviderKind::Anthropic => AllowList::Anthropic,
+                ProviderKind::OpenAi | ProviderKind::OpenAiCompat => AllowList::OpenAi,
+                ProviderKind::Copilot => AllowList::Copilot,
             },
             scheme: parts.scheme.ok_or_else(unusable)?,
             authority: parts.authority.ok_or_else(unusable)?,
@@ -85,6 +94,12 @@ impl Provider {
 
     pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// What of a path on the provider's own host is behind the base URL; none if it is not below that. What
+    /// [`Self::uri`] makes of it is the same path again.
+    pub(crate) fn below_base<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&self.base_path)
     }
 
     pub(crate) fn uri(&self, suffix: &str, query: Option<&str>) -> Result<Uri, http::Error> {
@@ -115,7 +130,7 @@ impl Provider {
             }
         } else if let Some(key) = self.key.clone() {
             headers.insert(
-                if self.family == Family::Anthropic {
+                if self.kind == ProviderKind::Anthropic {
                     X_API_KEY
                 } else {
                     AUTHORIZATION
@@ -138,7 +153,9 @@ impl Provider {
 fn key_header(config: &ProviderConfig, key: &Secret) -> Result<HeaderValue, ProviderError> {
     let text = match config.kind {
         ProviderKind::Anthropic => key.clone(),
-        ProviderKind::OpenAi | ProviderKind::OpenAiCompat => Secret::new(format!("Bearer {}", key.expose())),
+        ProviderKind::OpenAi | ProviderKind::OpenAiCompat | ProviderKind::Copilot => {
+            Secret::new(format!("Bearer {}", key.expose()))
+        }
     };
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| ProviderError::Key {
         name: config.name.clone(),

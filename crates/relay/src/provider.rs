@@ -11,7 +11,8 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// Absolute, `http` or `https`, without query, fragment or user info.
     pub base_url: Url,
-    /// The organisation's key; without one only callers with a credential of their own are served.
+    /// The organisation's key; without one only callers with a credential of their own are served. There is none for
+    /// [`ProviderKind::Copilot`].
     pub key: Option<Secret>,
     /// Ask for the usage of Chat Completions streams whose client does not, so that it can be recorded.
     pub inject_usage: bool,

@@ -10,11 +10,12 @@ mod inspect;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gateway_core::TokenId;
 use gateway_core::token::hides_token;
 use gateway_llm::error::ErrorKind;
-use gateway_llm::route::{Family, route};
+use gateway_llm::route::{Family, Route, route};
 use http::header::{CONTENT_TYPE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -26,7 +27,8 @@ use crate::access::checkpoint::Step;
 use crate::body::{RequestBody, ResponseBody};
 use crate::budget::Budget;
 use crate::listen::Downstream;
-use crate::options::{RelayCounters, RelayError, RelayOptions};
+use crate::options::{RelayCounters, RelayError, RelayOptions, SideCalls};
+use crate::pinned::Pinned;
 use crate::prepare::Provider;
 use crate::recorder::Recorder;
 use crate::refuse::{Drains, Refusal};
@@ -49,6 +51,20 @@ pub struct Relay {
     counters: RelayCounters,
     decoders: Arc<Semaphore>,
     drains: Drains,
+}
+
+/// What a request is for: by a path on the gateway, or by the provider's own address.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    provider: &'a Provider,
+    /// Behind the provider's base URL; none if there is no such path.
+    path: Option<&'a str>,
+    /// The path as the client knows it.
+    shown: &'a str,
+    /// The base URL of clients itself.
+    is_base: bool,
+    /// How it came, if through the proxy.
+    pinned: Option<&'a Pinned>,
 }
 
 // === impl Relay ===
@@ -86,13 +102,10 @@ impl Relay {
     /// Answers one request of the data plane. Dropping the future ends the exchange with the provider.
     pub async fn handle(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
         let (parts, mut body) = request.into_parts();
-        let target = Target::parse(parts.uri.path());
-        let provider = target.and_then(|target| self.providers.get(target.provider));
-        let family = provider.map_or_else(|| guess_family(&parts), |provider| provider.family);
-        let outcome = match (target, provider) {
-            (Some(target), Some(provider)) if self.options.enabled => {
-                self.answer(&parts, &mut body, target, provider).await
-            }
+        let wanted = self.wanted(&parts);
+        let family = wanted.map_or_else(|| guess_family(&parts), Wanted::family);
+        let outcome = match wanted {
+            Some(wanted) if self.options.enabled => self.answer(&parts, &mut body, wanted).await,
             _ => Err(Refusal::new(
                 ErrorKind::NotFound,
                 "there is no such provider on this gateway",
@@ -105,14 +118,36 @@ impl Relay {
         })
     }
 
+    fn wanted<'a>(&'a self, parts: &'a Parts) -> Option<Wanted<'a>> {
+        let path = parts.uri.path();
+        if let Some(pinned) = parts.extensions.get::<Pinned>() {
+            let provider = self.providers.get(pinned.provider.as_str())?;
+            return Some(Wanted {
+                provider,
+                path: provider.below_base(path),
+                shown: path,
+                is_base: false,
+                pinned: Some(pinned),
+            });
+        }
+        let target = Target::parse(path)?;
+        let provider = self.providers.get(target.provider)?;
+        Some(Wanted {
+            provider,
+            path: provider.list.below_base(target.rest),
+            shown: target.rest,
+            is_base: target.is_base(),
+            pinned: None,
+        })
+    }
+
     async fn answer(
         &self,
         parts: &Parts,
         body: &mut RequestBody,
-        target: Target<'_>,
-        provider: &Provider,
+        wanted: Wanted<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if target.is_base() && matches!(parts.method, Method::GET | Method::HEAD) {
+        if wanted.is_base && matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(greeting());
         }
         if parts.headers.contains_key(UPGRADE) && is_websocket(&parts.headers) {
@@ -121,9 +156,11 @@ impl Relay {
                 "this gateway does not serve WebSockets; send the request by POST",
             ));
         }
-        let route = route(provider.family, parts.method.as_str(), target.rest)
-            .map_err(|_| Refusal::new(ErrorKind::NotFound, not_routed(parts, target)))?;
-        let allowed = self.allow(parts, &route, provider).await?;
+        let route = wanted.route(&parts.method)?;
+        if self.options.side_calls == SideCalls::Refuse && route.side_call.is_some() {
+            return Err(self.side_call_refused(&route));
+        }
+        let allowed = self.allow(parts, &route, wanted).await?;
         // From here on the request ends when its token does, whatever it waits for.
         let in_flight = allowed.admission.in_flight();
         let downstream = parts.extensions.get::<Downstream>().cloned();
@@ -132,6 +169,20 @@ impl Relay {
             () = in_flight.cut_token().cancelled() => Err(allow::invalid_token()),
             outcome = self.relay(parts, body, allowed, downstream) => outcome,
         }
+    }
+
+    /// Counted by the few kinds there are, whoever makes them.
+    fn side_call_refused(&self, route: &Route<'_>) -> Refusal {
+        if let Some(call) = route.side_call {
+            self.counters
+                .refused_side_calls
+                .of(call)
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        Refusal::new(
+            ErrorKind::NotFound,
+            "this gateway does not relay calls that are not for a model",
+        )
     }
 
     async fn reach(&self, step: Step, token: TokenId) {
@@ -144,6 +195,20 @@ impl std::fmt::Debug for Relay {
         f.debug_struct("Relay")
             .field("providers", &self.providers)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Wanted ===
+
+impl<'a> Wanted<'a> {
+    fn family(self) -> Family {
+        self.provider.list.family(self.path.unwrap_or_default())
+    }
+
+    fn route(self, method: &Method) -> Result<Route<'a>, Refusal> {
+        self.path
+            .and_then(|path| route(self.provider.list, method.as_str(), path).ok())
+            .ok_or_else(|| Refusal::new(ErrorKind::NotFound, not_routed(method, self.shown)))
     }
 }
 
@@ -178,11 +243,11 @@ fn guess_family(parts: &Parts) -> Family {
     }
 }
 
-fn not_routed(parts: &Parts, target: Target<'_>) -> String {
+fn not_routed(method: &Method, path: &str) -> String {
     // A path in another spelling is not repeated: it could hide what must not be logged.
-    if hides_token(target.rest.as_bytes()) || target.rest.contains('%') {
-        return format!("route not supported: {} with such a path", parts.method);
+    if hides_token(path.as_bytes()) || path.contains('%') {
+        return format!("route not supported: {method} with such a path");
     }
-    let path: String = target.rest.chars().take(128).collect();
-    format!("route not supported: {} {path}", parts.method)
+    let path: String = path.chars().take(128).collect();
+    format!("route not supported: {method} {path}")
 }

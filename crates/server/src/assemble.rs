@@ -30,6 +30,7 @@ use crate::api::{self, ApiState};
 use crate::config::TrustedProxies;
 use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
+use crate::proxy::ProxyParts;
 use crate::readiness::Readiness;
 use crate::service::attempts::Attempts;
 use crate::service::failures::Failures;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub access_url: String,
     pub trusted_proxies: TrustedProxies,
     pub relay: RelayOptions,
+    /// The AI Gateway Proxy, if it is to run.
+    pub proxy: Option<ProxyParts>,
     /// Where records are told of beside the database.
     pub record_log: Option<Box<dyn std::io::Write + Send>>,
     /// How long requests in flight may go on after the first signal.
@@ -86,6 +89,10 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     let services = services(&parts.accounts, &store, &requests, &shutdown);
     let access = Arc::clone(&services.access);
     let background = Background::new(shutdown.clone());
+    let proxy = parts
+        .proxy
+        .map(|proxy| proxy.prepare(&parts.relay.providers, Arc::clone(&services.clock)))
+        .transpose()?;
     let now = services.clock.now();
     store.audit().note_configuration(&parts.options, now).await?;
     announce_setup(&services).await?;
@@ -112,6 +119,7 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         access_url: parts.access_url,
         trusted_proxies: Arc::new(parts.trusted_proxies),
         readiness: readiness.clone(),
+        proxy: proxy.as_ref().map(|proxy| Arc::clone(&proxy.facts)),
     };
     let front = Front {
         relay: Arc::new(relay),
@@ -127,18 +135,11 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         jobs::records::keep_run(services.clone(), run, stop.clone()),
     );
     start_jobs(&background, &services, &parts.jobs, &stop);
-    for endpoint in endpoints {
-        let service = tower::service_fn({
-            let front = front.clone();
-            move |request| front.clone().answer(request)
-        });
-        requests.spawn(listen::serve(
-            endpoint,
-            service,
-            shutdown.ending(),
-            requests.clone(),
-        ));
+    if let Some(proxy) = proxy {
+        let (access, relay) = (Arc::clone(&access), Arc::clone(&front.relay));
+        requests.spawn(proxy.serve(access, relay, shutdown.ending(), requests.clone()));
     }
+    front.listen(endpoints, &shutdown, &requests);
     requests.close();
     finish(&access, &recorder, &shutdown, &requests, parts.shutdown_timeout).await;
     stop.cancel();
@@ -263,6 +264,21 @@ struct Front {
 // === impl Front ===
 
 impl Front {
+    fn listen(&self, endpoints: Vec<Endpoint>, shutdown: &Shutdown, requests: &TaskTracker) {
+        for endpoint in endpoints {
+            let service = tower::service_fn({
+                let front = self.clone();
+                move |request| front.clone().answer(request)
+            });
+            requests.spawn(listen::serve(
+                endpoint,
+                service,
+                shutdown.ending(),
+                requests.clone(),
+            ));
+        }
+    }
+
     async fn answer(self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
         let target = Target::parse(request.uri().path());
         if target.is_some_and(|target| !is_reserved(target.provider)) {

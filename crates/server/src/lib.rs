@@ -1,7 +1,7 @@
 //! The server: configuration, what the REST API does, background jobs, assembly and lifecycle.
 //!
 //! `assemble` puts the parts together; `service` holds the rules; `api` converts between HTTP and them; `adapter`
-//! gives the data plane what it needs of the store; `config` is the only place that reads flags, variables and files.
+//! gives the data plane what it needs of the store; `proxy` sets the AI Gateway Proxy up; `config` is the only place that reads flags, variables and files.
 
 mod adapter;
 mod api;
@@ -9,6 +9,7 @@ mod assemble;
 pub mod config;
 mod jobs;
 pub mod lifecycle;
+mod proxy;
 mod readiness;
 mod run;
 pub mod service;
@@ -16,4 +17,5 @@ pub mod telemetry;
 
 pub use api::openapi;
 pub use assemble::{AccountOptions, JobOptions, Parts, serve};
+pub use proxy::{ProxyParts, Renewed, renew_authority};
 pub use run::run;

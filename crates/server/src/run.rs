@@ -1,40 +1,48 @@
 //! `coder server`: from flags and variables to a server that runs until it is told to stop.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use gateway_mitm::dial::DialOptions;
 use gateway_relay::RelayOptions;
 use gateway_relay::listen::Endpoint;
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::assemble::{AccountOptions, JobOptions, Parts, serve};
-use crate::config::{Environment, ServerArgs, ServerConfig};
+use crate::config::{Environment, ProxyConfig, ServerArgs, ServerConfig};
 use crate::lifecycle::run_until_signal;
+use crate::proxy::ProxyParts;
 use crate::service::Lifetimes;
 use crate::telemetry;
 
 /// Connections at once, over which new ones wait.
 const MAX_CONNECTIONS: usize = 16 * 1024;
 
-/// Reads the configuration, opens the log, binds, and serves. `config_dir` is where the embedded database is.
+/// Reads the configuration, opens the log, binds, and serves. `config_dir` is where the embedded database is, and
+/// the certificate authority that the proxy makes for itself.
 pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
-    let config = ServerConfig::load(args, &Environment::read(), config_dir)?;
+    let mut config = ServerConfig::load(args, &Environment::read(), config_dir)?;
     telemetry::init(&config.log).context("the log could not be opened")?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let mut endpoints = Vec::new();
     let http = match config.listen.http {
-        Some(address) => Some(bind(address, None, &mut endpoints).await?),
+        Some(address) => Some(bind_into(&mut endpoints, address, None).await?),
         None => None,
     };
     let tls = match &config.listen.tls {
-        Some(tls) => Some(bind(tls.address, Some(Arc::clone(&tls.config)), &mut endpoints).await?),
+        Some(tls) => Some(bind_into(&mut endpoints, tls.address, Some(Arc::clone(&tls.config))).await?),
         None => None,
     };
     let access_url = config.listen.access_url(http, tls);
+    let proxy = match config.proxy.take() {
+        Some(proxy) => Some(bind_proxy(proxy, &access_url).await?),
+        None => None,
+    };
     for (scheme, address) in [("http", http), ("https", tls)] {
         if let Some(address) = address {
             tracing::info!("listening on {scheme}://{address}");
@@ -47,27 +55,70 @@ pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
         .transpose()
         .context("the log of records could not be opened")?;
     let parts = Parts {
+        proxy,
         record_log,
         ..parts(config, access_url.as_str())
     };
     run_until_signal(|shutdown| serve(parts, endpoints, shutdown)).await
 }
 
-async fn bind(
+async fn bind_into(
+    endpoints: &mut Vec<Endpoint>,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
-    endpoints: &mut Vec<Endpoint>,
 ) -> anyhow::Result<SocketAddr> {
+    let endpoint = bind(address, tls).await?;
+    let bound = endpoint.listener.local_addr()?;
+    endpoints.push(endpoint);
+    Ok(bound)
+}
+
+async fn bind(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Endpoint> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; is another server running there?"))?;
-    let bound = listener.local_addr()?;
-    endpoints.push(Endpoint {
+    Ok(Endpoint {
         listener,
         tls,
         max_connections: MAX_CONNECTIONS,
-    });
-    Ok(bound)
+    })
+}
+
+async fn bind_proxy(config: ProxyConfig, access_url: &Url) -> anyhow::Result<ProxyParts> {
+    let endpoint = match bind(config.address, config.tls.clone()).await {
+        // Every address of a machine that knows no IPv6.
+        Err(_) if config.address.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6().await => {
+            bind(
+                (Ipv4Addr::UNSPECIFIED, config.address.port()).into(),
+                config.tls.clone(),
+            )
+            .await?
+        }
+        bound => bound?,
+    };
+    let bound = endpoint.listener.local_addr()?;
+    let url = config.access_url(access_url, bound);
+    tracing::info!(
+        "the AI Gateway Proxy listens on {bound}; its clients reach it at {}",
+        url.as_str().trim_end_matches('/')
+    );
+    Ok(ProxyParts {
+        endpoint,
+        url,
+        authority: config.authority,
+        dial: DialOptions {
+            allowed_ports: config.allowed_ports,
+            allowed_networks: config.allowed_networks,
+            upstream: config.upstream,
+            ..DialOptions::default()
+        },
+        allow_anonymous_tunnels: config.allow_anonymous_tunnels,
+        idle_timeout: config.idle_timeout,
+    })
+}
+
+async fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await.is_ok()
 }
 
 fn parts(config: ServerConfig, access_url: &str) -> Parts {
@@ -97,11 +148,13 @@ fn parts(config: ServerConfig, access_url: &str) -> Parts {
             enabled: config.aibridge.enabled,
             allow_byok: config.aibridge.allow_byok,
             token_in_body: config.aibridge.token_in_body,
+            side_calls: config.aibridge.side_calls,
             recording: config.aibridge.recording,
             proxies: config.aibridge.proxies,
             ..RelayOptions::default()
         },
         record_log: None,
+        proxy: None,
         shutdown_timeout: config.listen.shutdown_timeout,
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn same_server(one: &Url, other: &Url) -> bool {
 }
 
 /// On this machine, by name or by address.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');

@@ -13,6 +13,9 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// The whole takes as long as it takes.
 const UNLIMITED: Duration = Duration::from_hours(24 * 365);
 
+/// More than any chain of certificates.
+const LONGEST_TEXT: usize = 1024 * 1024;
+
 /// An answer on its way.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -49,6 +52,25 @@ impl Client {
             return Err(answer.not_ours());
         }
         Err(self.refusal(&answer, location))
+    }
+
+    /// A short text of this media type.
+    pub(crate) async fn text(&self, path: &[&str], media_type: &str) -> Result<String, ClientError> {
+        let mut download = self.download(path, &[], media_type).await?;
+        let mut text = Vec::new();
+        while let Some(piece) = download.piece().await? {
+            text.extend_from_slice(piece.as_ref());
+            if text.len() > LONGEST_TEXT {
+                return Err(ClientError::NotOurs {
+                    url: self.base().to_string(),
+                    what: "with a text longer than any of its own".to_owned(),
+                });
+            }
+        }
+        String::from_utf8(text).map_err(|_| ClientError::NotOurs {
+            url: self.base().to_string(),
+            what: "with something that is not text".to_owned(),
+        })
     }
 }
 

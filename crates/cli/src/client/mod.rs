@@ -17,7 +17,7 @@ mod address;
 mod download;
 mod error;
 
-pub(crate) use address::{parse_url, same_server};
+pub(crate) use address::{is_loopback, parse_url, same_server};
 pub(crate) use error::{ClientError, Refusal};
 
 use crate::exit::UsageError;
@@ -94,7 +94,7 @@ impl Client {
             .connect_timeout(patience.connect)
             .timeout(patience.total)
             .tcp_nodelay(true);
-        if address::is_loopback(&base) {
+        if is_loopback(&base) {
             builder = builder.no_proxy();
         }
         if base.scheme() == "http" {
@@ -111,6 +111,14 @@ impl Client {
 
     pub(crate) fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// With what requests are made, if with anything.
+    pub(crate) fn token(&self) -> Option<&Secret> {
+        match &self.credential {
+            Credential::Nobody => None,
+            Credential::Stored(token) | Credential::Given(token) => Some(token),
+        }
     }
 
     /// The same server as another user.

@@ -10,6 +10,7 @@ mod errors;
 mod help;
 mod login;
 mod offline;
+mod proxy;
 mod server;
 mod support;
 mod tokens;

@@ -387,7 +387,7 @@ fn is_terminal(api: Api, name: &[u8]) -> bool {
     match api {
         Api::Messages | Api::CountTokens => matches!(name, b"message_stop" | b"error"),
         Api::ChatCompletions => false,
-        Api::Responses | Api::ResponsesObject | Api::Conversations | Api::Models => matches!(
+        Api::Responses | Api::ResponsesObject | Api::Conversations | Api::Models | Api::Other => matches!(
             name,
             b"response.completed" | b"response.incomplete" | b"response.failed" | b"error"
         ),

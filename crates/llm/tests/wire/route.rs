@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use gateway_llm::route::{Api, Family, RouteAccess, route};
+use gateway_llm::route::{AllowList, Api, Family, NotRouted, Route, RouteAccess};
+
+/// The route for a path behind the provider's name on the gateway.
+fn route<'a>(list: AllowList, method: &str, rest: &'a str) -> Result<Route<'a>, NotRouted> {
+    gateway_llm::route::route(list, method, list.below_base(rest).ok_or(NotRouted)?)
+}
 
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
@@ -24,7 +29,7 @@ const WORDS: [&str; 12] = [
 ];
 
 /// Everything below the version of up to four segments that is routed, with ids only as `id`.
-fn routed(family: Family) -> BTreeSet<String> {
+fn routed(list: AllowList) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut paths = vec!["/v1".to_owned()];
     for _ in 0..4 {
@@ -34,7 +39,7 @@ fn routed(family: Family) -> BTreeSet<String> {
             .collect();
         for path in &paths {
             for method in METHODS {
-                if route(family, method, path).is_ok() {
+                if route(list, method, path).is_ok() {
                     found.insert(format!("{method} {path}"));
                 }
             }
@@ -66,7 +71,7 @@ fn the_whole_list_of_anthropic() {
         "POST /v1/messages/count_tokens",
     ];
     assert_eq!(
-        routed(Family::Anthropic)
+        routed(AllowList::Anthropic)
             .iter()
             .map(String::as_str)
             .collect::<Vec<_>>(),
@@ -101,7 +106,7 @@ fn the_whole_list_of_openai() {
         "POST /v1/responses/input_tokens",
     ];
     assert_eq!(
-        routed(Family::OpenAi)
+        routed(AllowList::OpenAi)
             .iter()
             .map(String::as_str)
             .collect::<Vec<_>>(),
@@ -112,7 +117,7 @@ fn the_whole_list_of_openai() {
         ("GET", "/v1/responses/id/input_items"),
         ("HEAD", "/v1/responses/id/input_items"),
     ] {
-        let found = route(Family::OpenAi, method, path).unwrap();
+        let found = route(AllowList::OpenAi, method, path).unwrap();
         assert_eq!(
             (found.access, found.object_id),
             (RouteAccess::ObjectOwner, Some("id")),
@@ -123,9 +128,9 @@ fn the_whole_list_of_openai() {
 
 #[test]
 fn the_central_key_serves_stored_objects_to_their_owners_only() {
-    for line in routed(Family::OpenAi) {
+    for line in routed(AllowList::OpenAi) {
         let (method, path) = line.split_once(' ').unwrap();
-        let found = route(Family::OpenAi, method, path).unwrap();
+        let found = route(AllowList::OpenAi, method, path).unwrap();
         let is_stored = matches!(found.api, Api::ResponsesObject | Api::Conversations);
         assert_eq!(found.access != RouteAccess::Any, is_stored, "{line}");
         assert_eq!(
@@ -143,8 +148,8 @@ fn the_central_key_serves_stored_objects_to_their_owners_only() {
 
 #[test]
 fn slashes_and_odd_bytes_at_either_end() {
-    for family in [Family::Anthropic, Family::OpenAi] {
-        for line in routed(family) {
+    for list in [AllowList::Anthropic, AllowList::OpenAi] {
+        for line in routed(list) {
             let (method, path) = line.split_once(' ').unwrap();
             for spelled in [
                 format!("{path}/"),
@@ -164,7 +169,7 @@ fn slashes_and_odd_bytes_at_either_end() {
                 path.replace("/v1/", "/v1\\"),
                 path.replace("/v1/", "/v1/v1/"),
             ] {
-                assert!(route(family, method, &spelled).is_err(), "{method} {spelled}");
+                assert!(route(list, method, &spelled).is_err(), "{method} {spelled}");
             }
         }
     }

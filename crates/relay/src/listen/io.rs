@@ -263,7 +263,7 @@ impl Drop for LineIo {
 }
 
 /// A stream some of whose bytes were read ahead to see what they are.
-pub(crate) struct Sniffed<T> {
+pub struct Sniffed<T> {
     inner: T,
     ahead: Vec<u8>,
     at: usize,
@@ -272,7 +272,7 @@ pub(crate) struct Sniffed<T> {
 // === impl Sniffed ===
 
 impl<T> Sniffed<T> {
-    pub(crate) fn new(inner: T, ahead: Vec<u8>) -> Self {
+    pub fn new(inner: T, ahead: Vec<u8>) -> Self {
         Self { inner, ahead, at: 0 }
     }
 }

@@ -3,6 +3,9 @@
 //! hyper speaks HTTP/1; there a connection carries one request at a time and is what gets cut. HTTP/2 is spoken
 //! through the `h2` crate directly, because a single stream must be resettable at any moment, also while its
 //! client takes no bytes. Which requests exist and what they mean is for the service.
+//!
+//! [`serve`] is the listener of the gateway itself. Who gets a client's bytes in another way accepts with [`accept`] and
+//! has a [`Connection`] serve them.
 
 mod http1;
 mod http2;
@@ -18,14 +21,14 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::access::registry::Sever;
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{BoxError, RequestBody, ResponseBody};
 pub use http2::Stream;
 use io::{Line, LineIo, Linger, Sniffed};
 
@@ -95,14 +98,18 @@ pub struct Ending {
     pub abort: CancellationToken,
 }
 
-/// What every connection needs.
+/// What it takes to serve the requests of one client.
 #[derive(Clone)]
-struct Connection<S> {
-    service: S,
-    peer: SocketAddr,
-    line: Arc<Line>,
-    ending: Ending,
-    tasks: TaskTracker,
+pub struct Connection<S> {
+    pub service: S,
+    /// The other end of the TCP connection.
+    pub peer: SocketAddr,
+    /// The TCP connection that the bytes come over, below whatever is wrapped around it.
+    pub line: Arc<Line>,
+    /// Only `drain` is heeded here: what is left at the abort is taken away by dropping the future, after severing.
+    pub ending: Ending,
+    /// HTTP/2 runs a task a stream.
+    pub tasks: TaskTracker,
 }
 
 // === impl Downstream ===
@@ -141,13 +148,56 @@ impl Downstream {
     }
 }
 
+// === impl Connection ===
+
+impl<S: Serve> Connection<S> {
+    /// Serves what comes over `io` until the client goes, is idle for long, or the drain is over.
+    pub async fn serve<I>(self, io: I, is_http2: bool) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if is_http2 {
+            http2::serve(self, io).await
+        } else {
+            http1::serve(self, io).await
+        }
+    }
+}
+
 /// Serves until drained or aborted. Connections run on `tasks`; the caller waits for those.
 pub async fn serve<S: Serve>(endpoint: Endpoint, service: S, ending: Ending, tasks: TaskTracker) {
-    let connections = Arc::new(Semaphore::new(endpoint.max_connections));
+    let Endpoint {
+        listener,
+        tls,
+        max_connections,
+    } = endpoint;
+    let for_accept = ending.clone();
+    accept(listener, max_connections, &for_accept, |stream, peer, permit| {
+        let (service, ending, tls) = (service.clone(), ending.clone(), tls.clone());
+        let connection_tasks = tasks.clone();
+        tasks.spawn(async move {
+            if let Err(error) = connect(stream, peer, tls, service, ending, connection_tasks).await {
+                tracing::debug!(%peer, %error, "a client connection ended early");
+            }
+            drop(permit);
+        });
+    })
+    .await;
+}
+
+/// Accepts until drained or aborted. `connected` keeps the permit as long as the connection; while all are given out,
+/// further clients wait in the kernel's queue.
+pub async fn accept(
+    listener: TcpListener,
+    max_connections: usize,
+    ending: &Ending,
+    mut connected: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    let connections = Arc::new(Semaphore::new(max_connections));
     loop {
         let accepted = async {
             let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
-            Some((permit, endpoint.listener.accept().await))
+            Some((permit, listener.accept().await))
         };
         let (permit, accepted) = tokio::select! {
             () = ending.drain.cancelled() => return,
@@ -157,24 +207,14 @@ pub async fn serve<S: Serve>(endpoint: Endpoint, service: S, ending: Ending, tas
                 None => return,
             },
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if is_about_the_process(&error) {
-                    tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-                continue;
+        match accepted {
+            Ok((stream, peer)) => connected(stream, peer, permit),
+            Err(error) if is_about_the_process(&error) => {
+                tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-        };
-        let (service, ending, tls) = (service.clone(), ending.clone(), endpoint.tls.clone());
-        let connection_tasks = tasks.clone();
-        tasks.spawn(async move {
-            if let Err(error) = connect(stream, peer, tls, service, ending, connection_tasks).await {
-                tracing::debug!(%peer, %error, "a client connection ended early");
-            }
-            drop(permit);
-        });
+            Err(_) => {}
+        }
     }
 }
 
@@ -196,7 +236,7 @@ async fn connect<S: Serve>(
     service: S,
     ending: Ending,
     tasks: TaskTracker,
-) -> Result<(), crate::body::BoxError> {
+) -> Result<(), BoxError> {
     let io = LineIo::new(stream)?;
     let line = Arc::clone(io.line());
     let connection = Connection {
@@ -209,11 +249,11 @@ async fn connect<S: Serve>(
     let served = async {
         let Some(tls) = tls else {
             let (io, is_http2) = before_drain(&ending, sniff(io)).await?;
-            return protocol(connection, io, is_http2).await;
+            return connection.serve(io, is_http2).await;
         };
         let io = before_drain(&ending, async { Ok(TlsAcceptor::from(tls).accept(io).await?) }).await?;
         let is_http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
-        protocol(connection, io, is_http2).await
+        connection.serve(io, is_http2).await
     };
     // Severed inside of the branch: when its handler runs, the connection has been dropped already, and closed in
     // good order.
@@ -230,31 +270,16 @@ async fn connect<S: Serve>(
 /// Runs the first steps of a connection within their time, and not into a shutdown.
 async fn before_drain<T>(
     ending: &Ending,
-    step: impl Future<Output = Result<T, crate::body::BoxError>>,
-) -> Result<T, crate::body::BoxError> {
+    step: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
     tokio::select! {
         done = tokio::time::timeout(HANDSHAKE_TIMEOUT, step) => done?,
         () = ending.drain.cancelled() => Err("the server is shutting down".into()),
     }
 }
 
-async fn protocol<S: Serve, I>(
-    connection: Connection<S>,
-    io: I,
-    is_http2: bool,
-) -> Result<(), crate::body::BoxError>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    if is_http2 {
-        http2::serve(connection, io).await
-    } else {
-        http1::serve(connection, io).await
-    }
-}
-
 /// Reads just enough to tell HTTP/2's preface from anything else.
-async fn sniff(mut io: LineIo) -> Result<(Sniffed<LineIo>, bool), crate::body::BoxError> {
+async fn sniff(mut io: LineIo) -> Result<(Sniffed<LineIo>, bool), BoxError> {
     let mut ahead = Vec::with_capacity(PREFACE.len());
     while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
         let mut byte = [0; PREFACE.len()];

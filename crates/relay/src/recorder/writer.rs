@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::slot::{Lane, Slot, Taken};
 use super::{Queue, Shared, SinkError};
+use crate::causes::causes;
 
 /// A group takes no further interception once it has this many records, or this many bytes.
 const GROUP_RECORDS: usize = 512;
@@ -175,19 +176,6 @@ impl Writer {
             };
         }
     }
-}
-
-/// An error and its causes, each in its own words. Not as `Debug` has them: a database tells there what stood in the row,
-/// and so prompts.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 impl std::fmt::Debug for Writer {

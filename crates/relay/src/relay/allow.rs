@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use gateway_core::credential::{OwnCredential, Plan};
+use gateway_core::credential::{Asker, OwnCredential, Plan};
 use gateway_core::{ApiToken, UserId};
 use gateway_llm::error::ErrorKind;
 use gateway_llm::route::{Api, Route, RouteAccess};
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::Relay;
+use super::{Relay, Wanted};
 use crate::access::{AccessError, Admission};
+use crate::causes::causes;
 use crate::listen::PeerAddr;
 use crate::prepare::{self, Provider, UnclearCredential};
 use crate::refuse::Refusal;
@@ -35,14 +36,18 @@ impl Relay {
         &'a self,
         parts: &Parts,
         route: &Route<'_>,
-        provider: &'a Provider,
+        wanted: Wanted<'a>,
     ) -> Result<Allowed<'a>, Refusal> {
+        let provider = wanted.provider;
         let presented = prepare::presented(&parts.headers).map_err(|unclear: UnclearCredential| {
             Refusal::new(ErrorKind::InvalidRequest, unclear.to_string())
         })?;
-        let plan = Plan::new(presented);
+        let plan = match wanted.pinned {
+            Some(pinned) => Plan::through_proxy(provider.kind, presented, &pinned.token),
+            None => Plan::new(provider.kind, presented),
+        };
         let address = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-        let admission = self.authenticate(&plan.candidates, address).await?;
+        let admission = self.authenticate(&plan.asker, address).await?;
         if !admission.principal().scopes.allows_models() {
             return Err(Refusal::new(
                 ErrorKind::Permission,
@@ -93,9 +98,18 @@ impl Relay {
                 ErrorKind::Permission,
                 "bringing your own provider credential is switched off on this gateway",
             )),
+            None if route.side_call.is_some() => Err(self.side_call_refused(route)),
             None if route.access == RouteAccess::OwnCredentialOnly => Err(Refusal::new(
                 ErrorKind::NotFound,
                 "not found; this route is served with your own provider credential only",
+            )),
+            // What is missing is a sign-in, and clients ask for one when they see this status.
+            None if !provider.kind.has_central_key() => Err(Refusal::new(
+                ErrorKind::Authentication,
+                format!(
+                    "provider {} takes your own GitHub credential only; send it as a bearer token in Authorization",
+                    provider.name
+                ),
             )),
             None if !provider.has_key() => Err(Refusal::new(
                 ErrorKind::Permission,
@@ -122,7 +136,10 @@ impl Relay {
                 "the request refers to an object that was not found",
             )),
             Err(error) => {
-                tracing::warn!(?error, "the owner of an object could not be looked up");
+                tracing::warn!(
+                    error = causes(&error),
+                    "the owner of an object could not be looked up"
+                );
                 Err(Refusal::busy(
                     "the object cannot be looked up at the moment; try again",
                 ))
@@ -130,18 +147,30 @@ impl Relay {
         }
     }
 
+    async fn authenticate(&self, asker: &Asker, from: Option<IpAddr>) -> Result<Admission, Refusal> {
+        match asker {
+            Asker::AnyOf(tokens) => self.admit_any(tokens, from).await,
+            Asker::Proxy { token, others } => {
+                let admission = self
+                    .access
+                    .admit(token, from)
+                    .await
+                    .map_err(|error| not_admitted(&error))?;
+                self.compare(&admission, others, from).await?;
+                Ok(admission)
+            }
+        }
+    }
+
     /// One valid token is enough; two of different users are not.
-    async fn authenticate(&self, tokens: &[ApiToken], from: Option<IpAddr>) -> Result<Admission, Refusal> {
+    async fn admit_any(&self, tokens: &[ApiToken], from: Option<IpAddr>) -> Result<Admission, Refusal> {
         let mut admitted: Option<Admission> = None;
         let mut refused: Option<AccessError> = None;
         for token in tokens {
             match self.access.admit(token, from).await {
                 Ok(admission) => match &admitted {
                     Some(first) if first.principal().user_id != admission.principal().user_id => {
-                        return Err(Refusal::new(
-                            ErrorKind::Authentication,
-                            "the request carries gateway tokens of two different users",
-                        ));
+                        return Err(two_users());
                     }
                     Some(_) => {}
                     None => admitted = Some(admission),
@@ -149,16 +178,50 @@ impl Relay {
                 Err(error) => refused = Some(worse(refused, error)),
             }
         }
-        admitted.ok_or_else(|| match refused {
-            None | Some(AccessError::Invalid) => invalid_token(),
-            Some(AccessError::Expired) => {
-                Refusal::new(ErrorKind::Authentication, "the gateway token has expired; create a new one")
+        admitted.ok_or_else(|| not_admitted(&refused.unwrap_or(AccessError::Invalid)))
+    }
+
+    /// Whoever has authenticated to the proxy is not somebody else inside of it. Dead tokens in a client's settings do no
+    /// harm there; of one about which nothing can be known, it is not known whose it is.
+    async fn compare(
+        &self,
+        admission: &Admission,
+        others: &[ApiToken],
+        from: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
+        for other in others {
+            match self.access.admit(other, from).await {
+                Ok(other) if other.principal().user_id != admission.principal().user_id => {
+                    return Err(two_users());
+                }
+                Ok(_) | Err(AccessError::Invalid | AccessError::Expired) => {}
+                Err(error @ (AccessError::Busy | AccessError::Unavailable(_))) => {
+                    return Err(not_admitted(&error));
+                }
             }
-            Some(error @ (AccessError::Busy | AccessError::Unavailable(_))) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "a token could not be verified");
-                Refusal::busy("tokens cannot be verified at the moment; try again")
-            }
-        })
+        }
+        Ok(())
+    }
+}
+
+fn two_users() -> Refusal {
+    Refusal::new(
+        ErrorKind::Authentication,
+        "the request carries gateway tokens of two different users",
+    )
+}
+
+fn not_admitted(error: &AccessError) -> Refusal {
+    match error {
+        AccessError::Invalid => invalid_token(),
+        AccessError::Expired => Refusal::new(
+            ErrorKind::Authentication,
+            "the gateway token has expired; create a new one",
+        ),
+        AccessError::Busy | AccessError::Unavailable(_) => {
+            tracing::warn!(error = causes(error), "a token could not be verified");
+            Refusal::busy("tokens cannot be verified at the moment; try again")
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) struct TcpDialer {
 type Dialling<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// A client configuration that trusts the system's roots and those given.
-pub(super) fn tls(extra: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, ClientError> {
+pub fn client_tls(extra: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);

@@ -20,8 +20,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub(crate) use body::UpstreamBody;
-pub use connect::ProxySettings;
 use connect::{Dialer, Dialled, InTime};
+pub use connect::{ProxySettings, client_tls};
 
 use crate::access::InFlight;
 use crate::listen::io::Line;
@@ -68,7 +68,7 @@ impl Upstream {
         connect_timeout: Duration,
     ) -> Result<Self, ClientError> {
         let proxies = Arc::new(proxies.matcher());
-        let tls = connect::tls(roots)?;
+        let tls = client_tls(roots)?;
         let dialer = Dialer::new(Arc::clone(&proxies), &tls);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)

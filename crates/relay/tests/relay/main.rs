@@ -4,13 +4,16 @@
 
 mod admission;
 mod chunking;
+mod copilot;
 mod fidelity;
 mod http2;
 mod listen;
+mod pinned;
 mod races;
 mod recording;
 mod records;
 mod refusals;
 mod revocation;
+mod side_calls;
 mod support;
 mod uploads;

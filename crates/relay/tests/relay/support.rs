@@ -17,7 +17,7 @@ use gateway_relay::access::checkpoint::{CheckpointHook, Checkpoints, Step};
 use gateway_relay::access::{Access, AccessOptions, SourceError, StoredToken, TokenSource};
 use gateway_relay::listen::{Ending, Endpoint, serve};
 use gateway_relay::recorder::{RecordSink, Recorder, RecorderTimes};
-use gateway_relay::{ProviderConfig, RecordingOptions, Relay, RelayOptions};
+use gateway_relay::{Pinned, ProviderConfig, RecordingOptions, Relay, RelayOptions, SideCalls};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -273,12 +273,17 @@ pub(crate) struct World {
     pub(crate) records: Arc<Records>,
     pub(crate) recorder: Recorder,
     exchanges: mpsc::UnboundedReceiver<Exchange>,
+    tasks: TaskTracker,
 }
+
+/// A provider's own address, as clients of the proxy have it.
+pub(crate) struct Host(SocketAddr);
 
 pub(crate) struct WorldOptions {
     pub(crate) allow_byok: bool,
     pub(crate) idle_timeout: Duration,
     pub(crate) token_in_body: gateway_relay::TokenInBody,
+    pub(crate) side_calls: SideCalls,
     pub(crate) recording: RecordingOptions,
     /// As small as it gets.
     pub(crate) little_memory: bool,
@@ -298,6 +303,7 @@ impl Default for WorldOptions {
             allow_byok: true,
             idle_timeout: Duration::from_mins(10),
             token_in_body: gateway_relay::TokenInBody::Allow,
+            side_calls: SideCalls::Refuse,
             recording: RecordingOptions::default(),
             little_memory: false,
             provider: None,
@@ -346,10 +352,24 @@ impl World {
                     configure("anthropic", ProviderKind::Anthropic, "/", Some(PROVIDER_KEY)),
                     configure("openai", ProviderKind::OpenAi, "/v1/", Some(PROVIDER_KEY)),
                     configure("chatgpt", ProviderKind::OpenAi, "/backend-api/codex", None),
+                    configure(
+                        "compat",
+                        ProviderKind::OpenAiCompat,
+                        "/api/v1",
+                        Some(PROVIDER_KEY),
+                    ),
+                    configure(
+                        "mirror",
+                        ProviderKind::Anthropic,
+                        "/anthropic/",
+                        Some(PROVIDER_KEY),
+                    ),
+                    configure("copilot", ProviderKind::Copilot, "/", None),
                 ],
                 allow_byok: options.allow_byok,
                 idle_timeout: options.idle_timeout,
                 token_in_body: options.token_in_body,
+                side_calls: options.side_calls,
                 recording: options.recording,
                 body_memory: if options.little_memory { 0 } else { 1 << 30 },
                 checkpoints,
@@ -360,21 +380,7 @@ impl World {
             tasks.clone(),
         );
         let relay = Arc::new(relay.unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let service = tower::service_fn({
-            let relay = Arc::clone(&relay);
-            move |request| {
-                let relay = Arc::clone(&relay);
-                async move { Ok::<_, std::convert::Infallible>(relay.handle(request).await) }
-            }
-        });
-        let endpoint = Endpoint {
-            listener,
-            tls: None,
-            max_connections: 4096,
-        };
-        tasks.spawn(serve(endpoint, service, Ending::default(), tasks.clone()));
+        let address = listen(&tasks, &relay, None).await;
         Self {
             accounts,
             access,
@@ -385,7 +391,17 @@ impl World {
             records,
             recorder,
             exchanges,
+            tasks,
         }
+    }
+
+    /// The address of a provider, behind a proxy that was given `token`.
+    pub(crate) async fn host(&self, provider: &str, token: &ApiToken) -> Host {
+        let pinned = Pinned {
+            provider: provider.parse().unwrap(),
+            token: token.clone(),
+        };
+        Host(listen(&self.tasks, &self.relay, Some(pinned)).await)
     }
 
     pub(crate) fn token(&self) -> (UserId, ApiToken) {
@@ -415,10 +431,7 @@ impl World {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client {
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            buffer: Vec::new(),
-        }
+        Client::connect(self.address).await
     }
 
     /// Sends one request on a connection of its own.
@@ -443,6 +456,44 @@ impl World {
             body,
         )
         .await
+    }
+}
+
+/// Serves the relay, with every request pinned if told so.
+async fn listen(tasks: &TaskTracker, relay: &Arc<Relay>, pinned: Option<Pinned>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tower::service_fn({
+        let relay = Arc::clone(relay);
+        move |mut request: Request<_>| {
+            let relay = Arc::clone(&relay);
+            if let Some(pinned) = pinned.clone() {
+                request.extensions_mut().insert(pinned);
+            }
+            async move { Ok::<_, std::convert::Infallible>(relay.handle(request).await) }
+        }
+    });
+    let endpoint = Endpoint {
+        listener,
+        tls: None,
+        max_connections: 4096,
+    };
+    tasks.spawn(serve(endpoint, service, Ending::default(), tasks.clone()));
+    address
+}
+
+impl Host {
+    /// Sends one request on a connection of its own.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Client {
+        let mut client = Client::connect(self.0).await;
+        client.send(method, path, headers, body).await;
+        client
     }
 }
 
@@ -486,6 +537,13 @@ impl Answer {
 }
 
 impl Client {
+    async fn connect(address: SocketAddr) -> Self {
+        Self {
+            stream: TcpStream::connect(address).await.unwrap(),
+            buffer: Vec::new(),
+        }
+    }
+
     pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: gateway.test\r\n");
         for (name, value) in headers {

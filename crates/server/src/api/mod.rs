@@ -28,6 +28,7 @@ use utoipa::OpenApi as _;
 pub(crate) use error::ApiError;
 
 use crate::config::TrustedProxies;
+use crate::proxy::ProxyFacts;
 use crate::readiness::Readiness;
 use crate::service::Services;
 use crate::service::error::ServiceError;
@@ -47,6 +48,8 @@ pub(crate) struct ApiState {
     /// Whose word on the client's address counts.
     pub(crate) trusted_proxies: std::sync::Arc<TrustedProxies>,
     pub(crate) readiness: Readiness,
+    /// None if the AI Gateway Proxy is off.
+    pub(crate) proxy: Option<std::sync::Arc<ProxyFacts>>,
 }
 
 /// All layers stand here, the outermost last: the headers that every answer gets, then the time limit, since it must
@@ -133,7 +136,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,
         tokens::remove, tokens::expire, audit::list, aibridge::interceptions::list,
         aibridge::interceptions::show, aibridge::sessions::list, aibridge::sessions::show, aibridge::usage::sums,
-        aibridge::names::models, aibridge::names::clients,
+        aibridge::names::models, aibridge::names::clients, aibridge::proxy::show, aibridge::proxy::certificate,
     ),
     modifiers(&TokenHeader),
 )]

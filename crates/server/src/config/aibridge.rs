@@ -1,7 +1,7 @@
 //! The AI gateway: whether it runs, whose credentials it takes, and which providers there are.
 
 use gateway_core::{Lifetime, ProviderKind};
-use gateway_relay::{ProviderConfig, ProxySettings, RecordingOptions, TokenInBody};
+use gateway_relay::{ProviderConfig, ProxySettings, RecordingOptions, SideCalls, TokenInBody};
 use url::Url;
 
 use super::accounts::retention;
@@ -28,6 +28,13 @@ const TOKEN_IN_BODY: ServerOption = ServerOption::text(
     "What to do with a request whose body holds a gateway token: allow it, refuse it, or revoke the token too",
 )
 .default("allow");
+const SIDE_CALLS: ServerOption = ServerOption::text(
+    names::AIBRIDGE_SIDE_CALLS,
+    "ACTION",
+    "What to do with Claude Code's own settings and telemetry calls: refuse them, or relay those made with a user's own \
+     credential",
+)
+.default("refuse");
 const RETENTION: ServerOption = ServerOption::text(
     names::AIBRIDGE_RETENTION,
     "DURATION",
@@ -80,6 +87,7 @@ pub(super) const SECTION: Section = Section {
         &ENABLED,
         &ALLOW_BYOK,
         &TOKEN_IN_BODY,
+        &SIDE_CALLS,
         &RETENTION,
         &DISABLE_CONTENT_RECORDING,
         &RECORD_BEFORE_SEND,
@@ -110,6 +118,7 @@ pub struct AibridgeConfig {
     pub enabled: bool,
     pub allow_byok: bool,
     pub token_in_body: TokenInBody,
+    pub side_calls: SideCalls,
     /// How long records are kept; none: for ever.
     pub retention: Option<Lifetime>,
     pub recording: RecordingOptions,
@@ -132,25 +141,46 @@ impl AibridgeConfig {
             "revoke" => Ok(TokenInBody::Revoke),
             _ => Err("write allow, refuse or revoke"),
         });
+        let side_calls = reader.value(&SIDE_CALLS, |text| match text {
+            "refuse" => Ok(SideCalls::Refuse),
+            "relay" => Ok(SideCalls::Relay),
+            _ => Err("write refuse or relay"),
+        });
         let retention = reader.value(&RETENTION, retention);
         let without_content = reader.switch(&DISABLE_CONTENT_RECORDING);
         let before_send = reader.switch(&RECORD_BEFORE_SEND);
         let structured_logging = reader.switch(&STRUCTURED_LOGGING);
         let providers = providers::read(reader, &BUILT_IN);
         let proxies = read_proxies(reader);
+        let (allow_byok, providers) = (allow_byok?, providers?);
+        warn_of_unusable(reader, allow_byok, &providers);
         Ok(Self {
             enabled: enabled?,
-            allow_byok: allow_byok?,
+            allow_byok,
             token_in_body: token_in_body?,
+            side_calls: side_calls?,
             retention: retention?,
             recording: RecordingOptions {
                 content: !without_content?,
                 before_send: before_send?,
             },
             structured_logging: structured_logging?,
-            providers: providers?,
+            providers,
             proxies: proxies?,
         })
+    }
+}
+
+/// Of providers that serve nobody.
+fn warn_of_unusable(reader: &mut Reader<'_>, allow_byok: bool, providers: &[ProviderConfig]) {
+    for provider in providers {
+        if !allow_byok && !provider.kind.has_central_key() {
+            reader.warn(format!(
+                "provider {} serves nobody, since it needs its users' own credentials and --{} is false",
+                provider.name,
+                names::AIBRIDGE_ALLOW_BYOK.flag
+            ));
+        }
     }
 }
 

@@ -138,6 +138,19 @@ impl ListenConfig {
         })
     }
 
+    /// The option of the listener, if any, that a further one at this address would be in the way of.
+    pub(super) fn on_the_same_port(&self, address: SocketAddr) -> Option<&'static str> {
+        let http = self.http.map(|http| (http, HTTP_ADDRESS.name.flag));
+        let tls = self.tls.as_ref().map(|tls| (tls.address, TLS_ADDRESS.name.flag));
+        let mut others = http.into_iter().chain(tls);
+        let (_, option) = others.find(|(other, _)| {
+            let is_same_ip =
+                other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified();
+            other.port() == address.port() && address.port() != 0 && is_same_ip
+        })?;
+        Some(option)
+    }
+
     /// The address that users know the server by. Where none was given it is that of a listener, so that what was
     /// bound is to be handed in, with the port that the system chose if the configured one is 0.
     pub fn access_url(&self, http: Option<SocketAddr>, tls: Option<SocketAddr>) -> Url {
@@ -150,7 +163,7 @@ impl ListenConfig {
     }
 }
 
-fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "write an IP address with a port, for example 127.0.0.1:3000 or [::1]:3000")
 }
@@ -170,20 +183,12 @@ fn read_tls(reader: &mut Reader<'_>) -> Read<Option<TlsListen>> {
         }
         return Ok(None);
     }
-    let certificates = match cert_file? {
-        None => Err(reader.fault(&TLS_CERT_FILE, "is missing; --tls-enable needs it")),
-        Some(path) => tls::read_certificates(&path)
-            .map_err(|error| reader.fault(&TLS_CERT_FILE, &format!("is {}, which {error}", path.display()))),
+    let identity = tls::Identity {
+        certificate: (&TLS_CERT_FILE, cert_file?),
+        key: (&TLS_KEY_FILE, key_file?),
+        needed_by: TLS_ENABLE.name.flag,
     };
-    let key = match key_file? {
-        None => Err(reader.fault(&TLS_KEY_FILE, "is missing; --tls-enable needs it")),
-        Some(path) => tls::read_key(&path)
-            .map_err(|error| reader.fault(&TLS_KEY_FILE, &format!("is {}, which {error}", path.display()))),
-    };
-    let config = tls::server_config(certificates?, key?, min_version?).map_err(|error| {
-        let text = format!("and --tls-key-file cannot be used together: {error}");
-        reader.fault(&TLS_CERT_FILE, &text)
-    })?;
+    let config = identity.read(reader, min_version, &[b"h2", b"http/1.1"])?;
     Ok(Some(TlsListen {
         address: address?,
         config,

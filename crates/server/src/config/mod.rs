@@ -29,6 +29,7 @@ mod log;
 mod names;
 mod option;
 mod providers;
+mod proxy;
 mod reader;
 mod tls;
 mod trusted_proxies;
@@ -45,6 +46,7 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use listen::ListenConfig;
 pub use log::{LogConfig, LogTarget};
+pub use proxy::{AuthoritySource, ProxyConfig};
 pub use tls::TlsListen;
 pub use trusted_proxies::TrustedProxies;
 
@@ -64,24 +66,27 @@ const FILE_SECTION: Section = Section {
     options: &[&CONFIG],
 };
 
-const SECTIONS: [&Section; 7] = [
+const SECTIONS: [&Section; 8] = [
     &FILE_SECTION,
     &listen::SECTION,
     &database::SECTION,
     &accounts::SECTION,
     &audit::SECTION,
     &aibridge::SECTION,
+    &proxy::SECTION,
     &log::SECTION,
 ];
 
 /// Everything that can be configured, checked. Shows no secret in its `Debug`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ServerConfig {
     pub listen: ListenConfig,
     pub database: DatabaseConfig,
     pub accounts: AccountConfig,
     pub audit: AuditConfig,
     pub aibridge: AibridgeConfig,
+    /// None if the AI Gateway Proxy is off.
+    pub proxy: Option<ProxyConfig>,
     pub log: LogConfig,
     /// Every option with its value as text, of secrets only whether they are set. For the audit log.
     pub options: BTreeMap<String, String>,
@@ -99,7 +104,8 @@ pub struct ServerArgs {
 // === impl ServerConfig ===
 
 impl ServerConfig {
-    /// Reads the configuration. `config_dir` is where the embedded database is, if no other one is named.
+    /// Reads the configuration. `config_dir` is where the embedded database is, if no other one is named,
+    /// and where the proxy keeps a certificate authority of its own making.
     /// An error names every fault there is.
     pub fn load(args: ServerArgs, environment: &Environment, config_dir: &Path) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(args, environment);
@@ -130,6 +136,7 @@ impl ServerConfig {
         let accounts = AccountConfig::read(reader);
         let audit = AuditConfig::read(reader);
         let aibridge = AibridgeConfig::read(reader);
+        let proxy = ProxyConfig::read(reader, listen.as_ref().ok(), aibridge.as_ref().ok(), config_dir);
         let log = LogConfig::read(reader);
         Ok(Self {
             listen: listen?,
@@ -137,6 +144,7 @@ impl ServerConfig {
             accounts: accounts?,
             audit: audit?,
             aibridge: aibridge?,
+            proxy: proxy?,
             log: log?,
             options: BTreeMap::new(),
             warnings: Vec::new(),

@@ -65,6 +65,7 @@ pub(super) const AIBRIDGE_ENABLED: Name = name("aibridge-enabled", "CODER_AIBRID
 pub(super) const AIBRIDGE_ALLOW_BYOK: Name = name("aibridge-allow-byok", "CODER_AIBRIDGE_ALLOW_BYOK");
 pub(super) const AIBRIDGE_TOKEN_IN_BODY: Name =
     name("aibridge-token-in-body", "CODER_AIBRIDGE_TOKEN_IN_BODY");
+pub(super) const AIBRIDGE_SIDE_CALLS: Name = name("aibridge-side-calls", "CODER_AIBRIDGE_SIDE_CALLS");
 pub(super) const AIBRIDGE_RETENTION: Name = name("aibridge-retention", "CODER_AIBRIDGE_RETENTION");
 pub(super) const AIBRIDGE_DISABLE_CONTENT_RECORDING: Name = name(
     "aibridge-disable-content-recording",
@@ -85,6 +86,43 @@ pub(super) const AIBRIDGE_OPENAI_KEY_FILE: Name =
     name("aibridge-openai-key-file", "CODER_AIBRIDGE_OPENAI_KEY_FILE");
 pub(super) const AIBRIDGE_OPENAI_BASE_URL: Name =
     name("aibridge-openai-base-url", "CODER_AIBRIDGE_OPENAI_BASE_URL");
+
+// === AI Gateway Proxy ===
+
+pub(super) const PROXY_ENABLED: Name = name("aibridge-proxy-enabled", "CODER_AIBRIDGE_PROXY_ENABLED");
+pub(super) const PROXY_LISTEN_ADDR: Name =
+    name("aibridge-proxy-listen-addr", "CODER_AIBRIDGE_PROXY_LISTEN_ADDR");
+pub(super) const PROXY_ACCESS_URL: Name =
+    name("aibridge-proxy-access-url", "CODER_AIBRIDGE_PROXY_ACCESS_URL");
+pub(super) const PROXY_TLS_CERT_FILE: Name = name(
+    "aibridge-proxy-tls-cert-file",
+    "CODER_AIBRIDGE_PROXY_TLS_CERT_FILE",
+);
+pub(super) const PROXY_TLS_KEY_FILE: Name =
+    name("aibridge-proxy-tls-key-file", "CODER_AIBRIDGE_PROXY_TLS_KEY_FILE");
+pub(super) const PROXY_CERT_FILE: Name = name("aibridge-proxy-cert-file", "CODER_AIBRIDGE_PROXY_CERT_FILE");
+pub(super) const PROXY_KEY_FILE: Name = name("aibridge-proxy-key-file", "CODER_AIBRIDGE_PROXY_KEY_FILE");
+pub(super) const PROXY_UPSTREAM: Name = name("aibridge-proxy-upstream", "CODER_AIBRIDGE_PROXY_UPSTREAM");
+pub(super) const PROXY_UPSTREAM_FILE: Name = name(
+    "aibridge-proxy-upstream-file",
+    "CODER_AIBRIDGE_PROXY_UPSTREAM_FILE",
+);
+pub(super) const PROXY_UPSTREAM_CA: Name =
+    name("aibridge-proxy-upstream-ca", "CODER_AIBRIDGE_PROXY_UPSTREAM_CA");
+pub(super) const PROXY_ALLOWED_PRIVATE_CIDRS: Name = name(
+    "aibridge-proxy-allowed-private-cidrs",
+    "CODER_AIBRIDGE_PROXY_ALLOWED_PRIVATE_CIDRS",
+);
+pub(super) const PROXY_ALLOWED_PORTS: Name = name(
+    "aibridge-proxy-allowed-ports",
+    "CODER_AIBRIDGE_PROXY_ALLOWED_PORTS",
+);
+pub(super) const PROXY_ALLOW_ANONYMOUS_TUNNELS: Name = name(
+    "aibridge-proxy-allow-anonymous-tunnels",
+    "CODER_AIBRIDGE_PROXY_ALLOW_ANONYMOUS_TUNNELS",
+);
+pub(super) const PROXY_IDLE_TIMEOUT: Name =
+    name("aibridge-proxy-idle-timeout", "CODER_AIBRIDGE_PROXY_IDLE_TIMEOUT");
 
 // === Logging ===
 

@@ -209,7 +209,7 @@ fn read_instance(reader: &mut Reader<'_>, index: u32) -> Read<ProviderConfig> {
     let kind = match field(reader, index, PROVIDER_TYPE) {
         Ok(Some(given)) => parsed(reader, &given, str::parse::<ProviderKind>),
         Ok(None) => Err(reader.note(format!(
-            "{} is missing; write anthropic, openai or openai-compat",
+            "{} is missing; write anthropic, openai, openai-compat or copilot",
             variable(index, PROVIDER_TYPE)
         ))),
         Err(faulty) => Err(faulty),
@@ -219,7 +219,14 @@ fn read_instance(reader: &mut Reader<'_>, index: u32) -> Read<ProviderConfig> {
         Ok(None) => kind.map(|kind| kind.as_str().parse().expect("kinds are good names")),
         Err(faulty) => Err(faulty),
     };
-    let key = read_key(reader, index);
+    let key = read_key(reader, index).and_then(|key| match (key, kind) {
+        (Some(key), Ok(kind)) if !kind.has_central_key() => Err(reader.note(format!(
+            "{} is given, but a provider of type {kind} has no key of the organisation's: its users bring their own \
+             credentials; take it out",
+            key.variable
+        ))),
+        (key, _) => Ok(key.map(|key| key.value)),
+    });
     let base_url = match field(reader, index, PROVIDER_BASE_URL) {
         Ok(Some(given)) => parsed(reader, &given, parse_base_url),
         Ok(None) => kind.and_then(|kind| default_base_url(reader, index, kind)),
@@ -243,7 +250,7 @@ fn read_instance(reader: &mut Reader<'_>, index: u32) -> Read<ProviderConfig> {
     })
 }
 
-/// Compatible providers are known to refuse what they do not know.
+/// Compatible providers are known to refuse what they do not know, and Copilot promises nothing.
 fn injects_usage(kind: ProviderKind) -> bool {
     kind == ProviderKind::OpenAi
 }
@@ -258,10 +265,11 @@ fn default_base_url(reader: &mut Reader<'_>, index: u32, kind: ProviderKind) -> 
     }
 }
 
-fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Secret>> {
+/// The key, and the variable that it comes from.
+fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Given>> {
     let own = field(reader, index, PROVIDER_KEY);
     let file = field(reader, index, PROVIDER_KEY_FILE);
-    let (origin, key) = match (own?, file?) {
+    let (variable, key) = match (own?, file?) {
         (None, None) => return Ok(None),
         (Some(own), Some(file)) => {
             let text = format!(
@@ -283,8 +291,8 @@ fn read_key(reader: &mut Reader<'_>, index: u32) -> Read<Option<Secret>> {
         },
     };
     match check_key(key) {
-        Ok(key) => Ok(Some(key)),
-        Err(text) => Err(reader.note(format!("{origin} cannot be used: {text}"))),
+        Ok(value) => Ok(Some(Given { variable, value })),
+        Err(text) => Err(reader.note(format!("{variable} cannot be used: {text}"))),
     }
 }
 

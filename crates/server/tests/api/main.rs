@@ -9,6 +9,7 @@ mod bad_input;
 mod document;
 mod exports;
 mod permissions;
+mod proxy;
 mod recorded;
 mod records;
 mod records_shown;

@@ -89,6 +89,7 @@ impl Server {
                 origins: Vec::new(),
             },
             relay: RelayOptions::default(),
+            proxy: None,
             record_log: None,
             shutdown_timeout: Duration::from_secs(1),
         };

@@ -1,4 +1,4 @@
-//! `coder aibridge`: what was recorded of requests to providers.
+//! `coder aibridge`: what was recorded of requests to providers, and the way there through the proxy.
 
 use clap::{Args, Subcommand};
 use gateway_api_types::Initiator;
@@ -9,12 +9,15 @@ use crate::exit::Exit;
 mod export;
 mod filters;
 mod interceptions;
+mod proxy;
 mod sessions;
 mod short_id;
 mod table;
 mod usage;
 
-/// Show what was asked of the providers: one's own, for owners and auditors all.
+/// Show what was asked of the providers, and set machines up for the proxy.
+///
+/// Everybody sees their own requests, owners and auditors all.
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Aibridge {
@@ -29,6 +32,7 @@ enum AibridgeCommand {
     #[command(alias = "session")]
     Sessions(sessions::Sessions),
     Usage(usage::Usage),
+    Proxy(proxy::Proxy),
 }
 
 // === impl Aibridge ===
@@ -39,6 +43,7 @@ impl Aibridge {
             AibridgeCommand::Interceptions(args) => args.run(context).await,
             AibridgeCommand::Sessions(args) => args.run(context).await,
             AibridgeCommand::Usage(args) => args.run(context).await,
+            AibridgeCommand::Proxy(args) => args.run(context).await,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Format {
         match api {
             Api::Messages | Api::CountTokens => Self::Messages(Messages::new(mode, content)),
             Api::ChatCompletions => Self::Chat(Chat::new(mode, content)),
-            Api::Responses | Api::ResponsesObject | Api::Conversations | Api::Models => {
+            Api::Responses | Api::ResponsesObject | Api::Conversations | Api::Models | Api::Other => {
                 Self::Responses(Responses::new(mode))
             }
         }

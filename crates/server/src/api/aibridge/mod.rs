@@ -1,4 +1,4 @@
-//! What was recorded of requests to providers: interceptions, sessions, sums.
+//! What was recorded of requests to providers: interceptions, sessions, sums. And the proxy on the way to them.
 //!
 //! The same handlers stand under both prefixes of the data plane, where their first segments can be no names of
 //! providers.
@@ -18,6 +18,7 @@ use crate::service::records::RecordQuery;
 
 pub(super) mod interceptions;
 pub(super) mod names;
+pub(super) mod proxy;
 pub(super) mod sessions;
 pub(super) mod usage;
 mod view;
@@ -35,6 +36,8 @@ pub(super) fn routes() -> Router<ApiState> {
         .route("/usage", get(usage::sums))
         .route("/models", get(names::models))
         .route("/clients", get(names::clients))
+        .route("/proxy", get(proxy::show))
+        .route("/proxy/ca-cert.pem", get(proxy::certificate))
 }
 
 /// Which interceptions, or sessions with such interceptions. What is given must all be true of them.

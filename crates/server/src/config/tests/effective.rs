@@ -69,6 +69,7 @@ fn no_secret_is_told() {
     for option in options().into_iter().filter(|option| option.is_secret()) {
         let value = match option.name.flag {
             "database-url" | "postgres-url" => format!("postgres://u:{SENTINEL}@h/d"),
+            "aibridge-proxy-upstream" => format!("http://u:{SENTINEL}@proxy:3128"),
             _ => SENTINEL.to_owned(),
         };
         setting = setting.variable(option.name.variable, &value);

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each is wrong in a way of its own.
-const BAD_VARIABLES: [(&str, &str); 17] = [
+const BAD_VARIABLES: [(&str, &str); 22] = [
     ("CODER_HTTP_ADDRESS", "nonsense"),
     ("CODER_ACCESS_URL", "ftp://ai.example.com"),
     ("CODER_TLS_MIN_VERSION", "tls11"),
@@ -17,10 +17,18 @@ const BAD_VARIABLES: [(&str, &str); 17] = [
     ("CODER_AIBRIDGE_ALOW_BYOK", "false"),
     ("CODER_AI_GATEWAY_ENABLED", "yes"),
     ("CODER_AIBRIDGE_TOKEN_IN_BODY", "ignore"),
+    ("CODER_AIBRIDGE_SIDE_CALLS", "allow"),
     ("CODER_AIBRIDGE_ANTHROPIC_KEY", "sk sentinel-5d1f0c"),
     ("CODER_AIBRIDGE_OPENAI_BASE_URL", "ftp://example.com"),
     ("CODER_AIBRIDGE_PROVIDER_1_TYPE", "bedrock"),
     ("HTTPS_PROXY", "socks5://u:sentinel-5d1f0c@proxy:1080"),
+    ("CODER_AIBRIDGE_PROXY_LISTEN_ADDR", ":http"),
+    (
+        "CODER_AIBRIDGE_PROXY_UPSTREAM",
+        "socks5://u:sentinel-5d1f0c@proxy:1080",
+    ),
+    ("CODER_AIBRIDGE_PROXY_ALLOWED_PORTS", "443,0"),
+    ("CODER_AI_GATEWAY_PROXY_IDLE_TIMEOUT", "600"),
 ];
 
 /// What each of the faults says, those of a file and of flags included.
@@ -83,6 +91,11 @@ const EXPECTED: &[&[&str]] = &[
         "allow, refuse or revoke",
     ],
     &[
+        "--aibridge-side-calls (CODER_AIBRIDGE_SIDE_CALLS)",
+        "\"allow\"",
+        "refuse or relay",
+    ],
+    &[
         "--aibridge-anthropic-key (CODER_AIBRIDGE_ANTHROPIC_KEY)",
         "blanks",
     ],
@@ -98,6 +111,23 @@ const EXPECTED: &[&[&str]] = &[
     &["CODER_AIBRIDGE_PROVIDER_0_TYPE", "missing", "without gaps"],
     &["CODER_AIBRIDGE_PROVIDER_1_TYPE", "\"bedrock\""],
     &["HTTPS_PROXY", "http://HOST:PORT"],
+    &[
+        "--aibridge-proxy-listen-addr (CODER_AIBRIDGE_PROXY_LISTEN_ADDR)",
+        "\":http\"",
+        ":8888",
+    ],
+    &[
+        "--aibridge-proxy-upstream (CODER_AIBRIDGE_PROXY_UPSTREAM)",
+        "http(s)://",
+    ],
+    &[
+        "--aibridge-proxy-allowed-ports (CODER_AIBRIDGE_PROXY_ALLOWED_PORTS)",
+        "\"443,0\"",
+    ],
+    &[
+        "--aibridge-proxy-idle-timeout (CODER_AIBRIDGE_PROXY_IDLE_TIMEOUT)",
+        "unit",
+    ],
     &["--log-filter (CODER_LOG_FILTER)", "\"relay=loud\""],
     &["config.yaml", "\"no-such-key\""],
     &["config.yaml", "\"log-json\""],
@@ -111,6 +141,7 @@ fn every_kind_of_fault_is_reported_in_one_start() {
         .args(&["--tls-enable", "--shutdown-timeout=10", "--log-filter=relay=loud"])
         .variables(&BAD_VARIABLES)
         .variable("CODER_AIBRIDGE_OPENAI_KEY_FILE", empty.to_str().unwrap())
+        .variable("CODER_AIBRIDGE_PROXY_ENABLED", "true")
         .yaml("no-such-key: 1\nlog-json: [[1]]\napi-keys-retention: 1w\n");
     let faults = setting.faults();
     for parts in EXPECTED {

@@ -12,6 +12,7 @@ mod faults;
 mod file;
 mod precedence;
 mod providers;
+mod proxy;
 mod secrets;
 mod values;
 

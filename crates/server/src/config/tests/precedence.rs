@@ -92,6 +92,7 @@ fn every_alias_is_as_good_as_its_option() {
                 _ if name.flag.ends_with("url") => "https://other.example/v9".to_owned(),
                 _ if name.flag.ends_with("retention") => "9d".to_owned(),
                 _ if name.flag.ends_with("body") => "revoke".to_owned(),
+                _ if name.flag.ends_with("side-calls") => "relay".to_owned(),
                 _ => "sk-other".to_owned(),
             };
             let shown = |setting: Setting| format!("{:?}", setting.config().aibridge);

@@ -96,6 +96,51 @@ fn instances_are_added_by_number() {
 }
 
 #[test]
+fn copilot_has_an_address_and_no_key() {
+    let fields = [
+        (0, "TYPE", "copilot"),
+        (1, "TYPE", "copilot"),
+        (1, "NAME", "copilot-business"),
+        (1, "BASE_URL", "https://api.business.githubcopilot.com"),
+    ];
+    let shown: Vec<_> = summary(&numbered(&fields)).into_iter().skip(2).collect();
+    let expected = |name: &str, url: &str| (name.to_owned(), ProviderKind::Copilot, url.to_owned(), None);
+    assert_eq!(
+        shown,
+        [
+            expected("copilot", "https://api.individual.githubcopilot.com/"),
+            expected("copilot-business", "https://api.business.githubcopilot.com/"),
+        ]
+    );
+    let config = numbered(&fields).config();
+    assert!(
+        config
+            .aibridge
+            .providers
+            .iter()
+            .skip(2)
+            .all(|copilot| !copilot.inject_usage)
+    );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let config = numbered(&fields)
+        .variable("CODER_AIBRIDGE_ALLOW_BYOK", "false")
+        .config();
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(
+        config.warnings[1].contains("copilot-business"),
+        "{:?}",
+        config.warnings
+    );
+    let fault = numbered(&fields)
+        .variable("CODER_AI_GATEWAY_PROVIDER_1_KEY", SENTINEL)
+        .fault();
+    for part in ["CODER_AI_GATEWAY_PROVIDER_1_KEY", "type copilot"] {
+        assert!(fault.contains(part), "{fault}");
+    }
+    assert!(!fault.contains(SENTINEL), "{fault}");
+}
+
+#[test]
 fn a_number_may_take_a_built_in_name_that_nothing_configures() {
     let fields = [
         (0, "TYPE", "openai-compat"),

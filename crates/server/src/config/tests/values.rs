@@ -29,6 +29,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert!(accounts.refresh_sessions && accounts.first_user_code.is_none());
     assert!(config.aibridge.enabled && config.aibridge.allow_byok);
     assert_eq!(config.aibridge.token_in_body, gateway_relay::TokenInBody::Allow);
+    assert_eq!(config.aibridge.side_calls, gateway_relay::SideCalls::Refuse);
     assert_eq!(config.log.human, Some(LogTarget::Stderr));
     assert_eq!(config.log.json, None);
     assert!(config.warnings.is_empty());
@@ -162,7 +163,7 @@ fn proxies_towards_providers_come_from_the_usual_variables() {
 }
 
 /// Certificate and key files of a name, in PEM form.
-fn certificate(setting: &Setting, name: &str) -> (String, String) {
+pub(super) fn certificate(setting: &Setting, name: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let certificate = setting.private_file(&format!("{name}.pem"), &made.cert.pem());
     let key = setting.private_file(&format!("{name}.key"), &made.signing_key.serialize_pem());

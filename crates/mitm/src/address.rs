@@ -1,1 +1,0 @@
-//! Which addresses a tunnel may not lead to.

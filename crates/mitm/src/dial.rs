@@ -1,1 +1,0 @@
-//! Connecting a tunnel: resolving, checking, dialling what was checked, directly or through a proxy further on.

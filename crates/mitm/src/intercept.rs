@@ -1,1 +1,0 @@
-//! Ending a client's TLS towards a provider's host.
