@@ -4,6 +4,7 @@
     reason = "helpers of tests, which fail by panicking; clippy recognises only the test functions"
 )]
 
+mod accounts;
 mod bounds;
 mod ending;
 mod intercept;

@@ -1,28 +1,22 @@
 //! A proxy on a real socket, accounts, targets and clients that speak bytes.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use gateway_core::{
-    ApiToken, Clock as _, Lifetime, ManualClock, Roles, Scopes, SystemClock, Timestamp, TokenId, TokenKind,
-    TokenRecord, User, UserId, UserStatus,
-};
+use gateway_core::{ApiToken, Clock as _, ManualClock, Scopes, SystemClock, Timestamp};
 use gateway_mitm::ca::CertificateAuthority;
 use gateway_mitm::dial::{DialOptions, Dialer, Resolve, Resolving};
 use gateway_mitm::leaf::Leaves;
 use gateway_mitm::proxy::{InterceptedHost, Proxy, ProxyCounters, ProxyOptions, serve};
-use gateway_relay::access::checkpoint::{CheckpointHook, Checkpoints, Step};
-use gateway_relay::access::{Access, AccessOptions, SourceError, StoredToken, TokenSource};
+use gateway_relay::access::checkpoint::CheckpointHook;
+use gateway_relay::access::{Access, AccessOptions, TokenSource};
 use gateway_relay::listen::{Downstream, Ending, Endpoint, PeerAddr};
 use gateway_relay::{Pinned, RequestBody, ResponseBody};
 use http::{Request, Response};
@@ -37,6 +31,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
+
+use crate::accounts::{Accounts, Gate, Gates};
 
 /// The host of the provider, on the port that its base URL has.
 pub(crate) const PROVIDER: &str = "api.provider.test";
@@ -62,108 +58,6 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
     })
     .await;
-}
-
-// === Accounts ===
-
-#[derive(Default)]
-pub(crate) struct Accounts {
-    tokens: Mutex<HashMap<TokenId, StoredToken>>,
-    pub(crate) reads: AtomicU64,
-    pub(crate) is_broken: Mutex<bool>,
-}
-
-impl Accounts {
-    pub(crate) fn add(&self, scopes: Scopes, expires_at: Timestamp) -> ApiToken {
-        let (token, user_id) = (ApiToken::generate(&mut rand::rng()), UserId::generate());
-        let now = Timestamp::from_micros(0);
-        let record = TokenRecord {
-            id: token.id(),
-            user_id,
-            secret_hash: token.secret_hash(),
-            kind: TokenKind::Session,
-            name: String::new(),
-            scopes,
-            lifetime: Lifetime::from_days(30).unwrap(),
-            created_at: now,
-            updated_at: now,
-            expires_at,
-            last_used_at: None,
-        };
-        let user = User {
-            id: user_id,
-            username: "alice".into(),
-            email: None,
-            name: String::new(),
-            roles: Roles::default(),
-            status: UserStatus::Active,
-            is_service_account: false,
-            created_at: now,
-            updated_at: now,
-            last_seen_at: None,
-        };
-        self.tokens
-            .lock()
-            .insert(token.id(), StoredToken { record, user });
-        token
-    }
-
-    pub(crate) fn remove(&self, id: TokenId) {
-        self.tokens.lock().remove(&id);
-    }
-
-    pub(crate) fn extend(&self, id: TokenId, expires_at: Timestamp) {
-        self.tokens.lock().get_mut(&id).unwrap().record.expires_at = expires_at;
-    }
-}
-
-impl TokenSource for Accounts {
-    fn find(&self, id: TokenId) -> BoxFuture<'_, Result<Option<StoredToken>, SourceError>> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        let found = if *self.is_broken.lock() {
-            Err(SourceError("the database is gone".into()))
-        } else {
-            Ok(self.tokens.lock().get(&id).cloned())
-        };
-        Box::pin(async move { found })
-    }
-}
-
-/// Stops an admission at one step until told to go on.
-#[derive(Default)]
-pub(crate) struct Gate {
-    closed: Mutex<Option<Step>>,
-    arrived: Notify,
-    open: Notify,
-}
-
-impl Gate {
-    pub(crate) fn close(&self, step: Step) {
-        *self.closed.lock() = Some(step);
-    }
-
-    pub(crate) async fn arrival(&self) {
-        patiently("arrival at the gate", self.arrived.notified()).await;
-    }
-
-    pub(crate) fn open(&self) {
-        self.open.notify_one();
-    }
-}
-
-struct Gates(Arc<Gate>);
-
-impl Checkpoints for Gates {
-    fn reach(&self, step: Step, _token: TokenId) -> BoxFuture<'static, ()> {
-        let gate = Arc::clone(&self.0);
-        Box::pin(async move {
-            let is_stopped = gate.closed.lock().take_if(|closed| *closed == step).is_some();
-            if is_stopped {
-                gate.arrived.notify_one();
-                gate.open.notified().await;
-            }
-        })
-    }
 }
 
 // === Names ===
