@@ -1,7 +1,7 @@
 //! Who may use the proxy, and whose credential the provider gets.
 
 use super::curl::Http;
-use super::{World, certificate};
+use super::{World, certificate, proxy_authorization};
 use crate::support::{ANTHROPIC_KEY, OPENAI_KEY, Token, message};
 
 const PLACEHOLDER: &str = "coder-aibridge";
@@ -69,6 +69,27 @@ fn received(world: &World) -> Vec<(String, String)> {
         .filter(|(name, _)| names.contains(&name.as_str()))
         .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
         .collect()
+}
+
+/// Some clients repeat inside of the connection what is meant for the proxy.
+#[tokio::test]
+async fn what_is_meant_for_the_proxy_stays_with_it() {
+    let world = World::new(&[]).await;
+    let sent = proxy_authorization(&world.token);
+    let (name, value) = sent.trim_end().split_once(": ").unwrap();
+    let curl = world
+        .curl(&world.token, Http::One)
+        .header(name, value)
+        .header("proxy-connection", "keep-alive");
+    let fetched = curl.message(&world, &message("")).fetch().await;
+    assert!(fetched.is_whole(), "{fetched:?}");
+    // To the proxy and to the provider.
+    assert_eq!(
+        fetched.told.matches(&format!("> {name}: ")).count(),
+        2,
+        "{fetched:?}"
+    );
+    assert_eq!(received(&world), [owned(&("x-api-key", ANTHROPIC_KEY))]);
 }
 
 #[tokio::test]
