@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gateway_core::ProviderName;
+use gateway_core::token::hides_token;
 use gateway_relay::access::registry::Sever as _;
 use gateway_relay::access::{AccessError, Side};
 use gateway_relay::listen::io::{Line, LineIo, Sniffed};
@@ -222,6 +223,13 @@ impl Client {
     async fn grant(&self, head: &Head<'_>) -> Result<Granted, Refused> {
         if !head.is_connect() {
             return Err(Refused::not_connect(head.target));
+        }
+        // As a name it would be looked up, told to an upstream proxy and logged.
+        if hides_token(head.target.as_bytes()) {
+            return Err(Refused::malformed(
+                "a gateway token stands in the target; it belongs into the proxy's address, as the password"
+                    .into(),
+            ));
         }
         let authority: Authority = head
             .target
