@@ -17,6 +17,7 @@
 //! [`crate::tunnel`].
 
 mod attempts;
+mod cord;
 mod resolve;
 mod upstream;
 
@@ -36,6 +37,7 @@ use url::Host;
 
 use crate::address::{AddressPolicy, Blocked};
 use crate::connect::Authority;
+pub use cord::Cord;
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use upstream::{UpstreamProxy, UpstreamProxyError};
 
@@ -124,17 +126,17 @@ impl Dialer {
         }
     }
 
-    /// Opens a connection to `target`, ready for the tunnel's first byte.
-    pub async fn connect(&self, target: &Authority) -> Result<Dialed, DialError> {
+    /// Opens a connection to `target`, ready for the tunnel's first byte. Once `cord` is severed nothing more goes over it.
+    pub async fn connect(&self, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         if !self.options.allowed_ports.contains(&target.port) {
             return Err(DialError::PortNotAllowed(target.port));
         }
         let connecting = async {
             match &self.options.upstream {
-                None => self.connect_directly(target).await,
+                None => self.connect_directly(target, cord).await,
                 Some(proxy) => {
                     self.check_for_upstream(target).await?;
-                    proxy.connect(target).await
+                    proxy.connect(target, cord).await
                 }
             }
         };
@@ -143,13 +145,13 @@ impl Dialer {
             .unwrap_or(Err(DialError::TimedOut))
     }
 
-    async fn connect_directly(&self, target: &Authority) -> Result<Dialed, DialError> {
+    async fn connect_directly(&self, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         let addresses = match &target.host {
             Host::Domain(name) => self.allowed_addresses(name).await?,
             Host::Ipv4(address) => vec![self.allowed(*address)?],
             Host::Ipv6(address) => vec![self.allowed(*address)?],
         };
-        let io = attempts::connect_first(&addresses, target.port)
+        let io = attempts::connect_first(&addresses, target.port, cord)
             .await
             .map_err(DialError::Connect)?;
         Ok(Dialed::plain(io, Vec::new()))
