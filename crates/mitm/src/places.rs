@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 /// Who a connection is for, as far as fairness goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
+pub enum Who {
     User(UserId),
-    /// Nobody in particular, from there; see [`network`].
+    /// Nobody in particular, from this address, or from this IPv6 network of 64 bits.
     Network(IpAddr),
 }
 

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use crate::connect::Authority;
-use crate::dial::Cord;
+use crate::dial::{Cord, Who};
 use crate::pass::{Pass, over};
 use crate::proxy::{Answer, Client, ESTABLISHED, Outcome};
 
@@ -62,7 +62,7 @@ struct Severing {
 }
 
 /// Opens a tunnel and runs it to its end. The client learns before it is open whether it can be.
-pub(crate) async fn run<I>(client: &Client, io: I, target: &Authority, mut pass: Option<Pass>)
+pub(crate) async fn run<I>(client: &Client, who: Who, io: I, target: &Authority, mut pass: Option<Pass>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -76,7 +76,7 @@ where
     let dialed = tokio::select! {
         biased;
         over = over(&mut pass) => return tracing::debug!(%peer, %target, %over, "a tunnel was not opened"),
-        dialed = Box::pin(shared.dialer.connect(target, &cord)) => dialed,
+        dialed = Box::pin(shared.dialer.connect(who, target, &cord)) => dialed,
     };
     let upstream = match dialed {
         Ok(upstream) => upstream,

@@ -37,6 +37,7 @@ use url::Host;
 
 use crate::address::{AddressPolicy, Blocked};
 use crate::connect::Authority;
+pub use crate::places::Who;
 pub use cord::Cord;
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use upstream::{UpstreamProxy, UpstreamProxyError};
@@ -127,15 +128,17 @@ impl Dialer {
     }
 
     /// Opens a connection to `target`, ready for the tunnel's first byte. Once `cord` is severed nothing more goes over it.
-    pub async fn connect(&self, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
+    ///
+    /// `who` has asked for it.
+    pub async fn connect(&self, who: Who, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         if !self.options.allowed_ports.contains(&target.port) {
             return Err(DialError::PortNotAllowed(target.port));
         }
         let connecting = async {
             match &self.options.upstream {
-                None => self.connect_directly(target, cord).await,
+                None => self.connect_directly(who, target, cord).await,
                 Some(proxy) => {
-                    self.check_for_upstream(target).await?;
+                    self.check_for_upstream(who, target).await?;
                     proxy.connect(target, cord).await
                 }
             }
@@ -145,9 +148,9 @@ impl Dialer {
             .unwrap_or(Err(DialError::TimedOut))
     }
 
-    async fn connect_directly(&self, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
+    async fn connect_directly(&self, who: Who, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         let addresses = match &target.host {
-            Host::Domain(name) => self.allowed_addresses(name).await?,
+            Host::Domain(name) => self.allowed_addresses(who, name).await?,
             Host::Ipv4(address) => vec![self.allowed(*address)?],
             Host::Ipv6(address) => vec![self.allowed(*address)?],
         };
@@ -164,10 +167,10 @@ impl Dialer {
     }
 
     /// Those addresses of a name that may be dialled, at least one.
-    async fn allowed_addresses(&self, name: &str) -> Result<Vec<IpAddr>, DialError> {
+    async fn allowed_addresses(&self, who: Who, name: &str) -> Result<Vec<IpAddr>, DialError> {
         let mut addresses = self
             .resolver
-            .resolve(name)
+            .resolve(who, name)
             .await
             .map_err(DialError::NameNotFound)?;
         let mut blocked = None;
@@ -187,11 +190,11 @@ impl Dialer {
     }
 
     /// What can be checked here of a destination that the upstream proxy is going to dial.
-    async fn check_for_upstream(&self, target: &Authority) -> Result<(), DialError> {
+    async fn check_for_upstream(&self, who: Who, target: &Authority) -> Result<(), DialError> {
         match &target.host {
             Host::Domain(name) => {
                 let share = self.options.connect_timeout / LOOKUP_SHARE;
-                let resolved = tokio::time::timeout(share, self.resolver.resolve(name)).await;
+                let resolved = tokio::time::timeout(share, self.resolver.resolve(who, name)).await;
                 let Ok(Ok(addresses)) = resolved else {
                     return Ok(());
                 };

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::{Cord, DialError, Dialed, MAX_ATTEMPTS, Resolve as _, SystemResolver, attempts};
+use super::{Cord, DialError, Dialed, MAX_ATTEMPTS, SystemResolver, attempts};
 use crate::connect::Authority;
 
 /// The longest head of an answer that is read.
@@ -150,7 +150,7 @@ impl UpstreamProxy {
 
     async fn connect_tcp(&self, cord: &Cord) -> io::Result<LineIo> {
         let mut addresses = match &self.authority.host {
-            Host::Domain(name) => self.resolver.resolve(name).await?,
+            Host::Domain(name) => self.resolver.resolve_for_all(name).await?,
             Host::Ipv4(address) => vec![(*address).into()],
             Host::Ipv6(address) => vec![(*address).into()],
         };

@@ -131,7 +131,8 @@ impl Client {
         let Some((granted, io)) = Box::pin(self.converse(io)).await else {
             return;
         };
-        let Some(_place) = self.shared.connections.enter(self.who(&granted)) else {
+        let who = self.who(&granted);
+        let Some(_place) = self.shared.connections.enter(who) else {
             let answer = Answer::busy("you have too many connections through this proxy; close some");
             self.note(Outcome::Crowded, answer.message());
             return answer.send_last(io).await;
@@ -144,7 +145,7 @@ impl Client {
                 pass,
             } => Box::pin(intercept::run(self, io, authority, provider, pass, service)).await,
             Granted::Tunnel { authority, pass } => {
-                Box::pin(tunnel::run(&self, io, &authority, pass)).await;
+                Box::pin(tunnel::run(&self, who, io, &authority, pass)).await;
             }
         }
     }

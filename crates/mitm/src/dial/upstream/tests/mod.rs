@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::dial::tests::{Answer, Script, addresses, connect, target};
+use crate::dial::tests::{Answer, Script, addresses, connect, somebody, target};
 use crate::dial::{Cord, DialOptions, Dialer};
 
 /// A proxy that takes one connection.
@@ -302,7 +302,7 @@ async fn once_the_cord_is_severed_nothing_is_said_to_the_proxy() {
     let dialer = dialer(&proxy.address(credentials), &[], Answer::Failure);
     let (cord, destination) = (Cord::default(), target("some.example", 443));
     cord.sever();
-    let (tunnel, asked) = tokio::join!(dialer.connect(&destination, &cord), proxy.answer(b""));
+    let (tunnel, asked) = tokio::join!(dialer.connect(somebody(), &destination, &cord), proxy.answer(b""));
     assert!(matches!(tunnel.unwrap_err(), DialError::UpstreamAnswer(_)));
     assert_eq!(asked.err().unwrap().kind(), io::ErrorKind::ConnectionReset);
 
@@ -318,7 +318,7 @@ async fn once_the_cord_is_severed_nothing_is_said_to_the_proxy() {
         let mut rest = Vec::new();
         io.read_to_end(&mut rest).await.unwrap_err().kind()
     };
-    let (tunnel, end) = tokio::join!(dialer.connect(&destination, &cord), cut);
+    let (tunnel, end) = tokio::join!(dialer.connect(somebody(), &destination, &cord), cut);
     assert!(matches!(tunnel.unwrap_err(), DialError::UpstreamConnect(_)));
     assert_eq!(end, io::ErrorKind::ConnectionReset);
 }
