@@ -22,7 +22,7 @@ mod resolve;
 mod upstream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -192,6 +192,10 @@ impl Dialer {
     /// What can be checked here of a destination that the upstream proxy is going to dial.
     async fn check_for_upstream(&self, who: Who, target: &Authority) -> Result<(), DialError> {
         match &target.host {
+            // By definition the machine itself (RFC 6761, section 6.3), which there is the proxy, resolved here or not.
+            Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => {
+                self.allowed(Ipv4Addr::LOCALHOST).map(drop)
+            }
             Host::Domain(name) => {
                 let share = self.options.connect_timeout / LOOKUP_SHARE;
                 let resolved = tokio::time::timeout(share, self.resolver.resolve(who, name)).await;

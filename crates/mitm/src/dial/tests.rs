@@ -1,6 +1,6 @@
 //! Direct connections: what is resolved, checked and dialled, and when it is given up.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_relay::access::registry::Sever as _;
