@@ -8,9 +8,10 @@
 //! own network cannot resolve the world's names at all. The name is still looked up here, and refused when any of its
 //! addresses is blocked, since the proxy might take just that one. This leaves a window that cannot be closed from
 //! here: the proxy resolves for itself, later and perhaps with another answer, and a name that is unknown here, or
-//! whose look-up takes more than a quarter of the time, passes unchecked. Private addresses that the upstream proxy can
-//! reach are for its own rules to guard. A literal address is always checked. The upstream proxy's own address is the
-//! operator's word and is not.
+//! whose look-up takes more than a quarter of the time, passes unchecked; one whose look-up could not begin does not, or
+//! else who keeps the look-ups busy could have any name pass. Private addresses that the upstream proxy can reach are for
+//! its own rules to guard. A literal address is always checked. The upstream proxy's own address is the operator's word
+//! and is not.
 //!
 //! Addresses of the gateway itself are private or public like any other: a tunnel to its public name is allowed on
 //! the allowed ports, one to its loopback listener takes an exception. What happens over the connection is for
@@ -170,7 +171,7 @@ impl Dialer {
     async fn allowed_addresses(&self, who: Who, name: &str) -> Result<Vec<IpAddr>, DialError> {
         let mut addresses = self
             .resolver
-            .resolve(who, name)
+            .resolve(who, name, Duration::MAX)
             .await
             .map_err(DialError::NameNotFound)?;
         let mut blocked = None;
@@ -198,8 +199,7 @@ impl Dialer {
             }
             Host::Domain(name) => {
                 let share = self.options.connect_timeout / LOOKUP_SHARE;
-                let resolved = tokio::time::timeout(share, self.resolver.resolve(who, name)).await;
-                let Ok(Ok(addresses)) = resolved else {
+                let Ok(addresses) = self.resolver.resolve(who, name, share).await else {
                     return Ok(());
                 };
                 addresses

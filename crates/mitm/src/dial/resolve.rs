@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -23,8 +24,9 @@ pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + 
 /// Finds the addresses of a name.
 pub trait Resolve: Send + Sync {
     /// The addresses in the order in which to try them, for `who` has asked. No address is an error like one of the
-    /// look-up. Dropping the future gives up waiting.
-    fn resolve<'a>(&'a self, who: Who, name: &'a str) -> Resolving<'a>;
+    /// look-up, and so is a look-up that takes longer than `limit`; time in which it waits for its turn does not count.
+    /// Dropping the future gives up waiting.
+    fn resolve<'a>(&'a self, who: Who, name: &'a str, limit: Duration) -> Resolving<'a>;
 }
 
 /// The resolver of the operating system: `/etc/hosts`, DNS and whatever else it is set up to ask.
@@ -60,7 +62,7 @@ impl SystemResolver {
     /// For a name that the operator has chosen.
     pub(super) async fn resolve_for_all(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let name = name.to_owned();
-        bounded([&self.lookups], move || look_up(&name)).await
+        bounded([&self.lookups], Duration::MAX, move || look_up(&name)).await
     }
 }
 
@@ -72,11 +74,11 @@ impl Default for SystemResolver {
 }
 
 impl Resolve for SystemResolver {
-    fn resolve<'a>(&'a self, who: Who, name: &'a str) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, who: Who, name: &'a str, limit: Duration) -> Resolving<'a> {
         let (share, name) = (self.shares.of(who), name.to_owned());
         Box::pin(async move {
             // The share first: who waits for one's own holds nothing of what is everybody's.
-            bounded([&share, &self.lookups], move || look_up(&name)).await
+            bounded([&share, &self.lookups], limit, move || look_up(&name)).await
         })
     }
 }
@@ -90,6 +92,7 @@ fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 /// is dropped, the thread goes on and nothing counts it.
 async fn bounded<T: Send + 'static, const N: usize>(
     bounds: [&Arc<Semaphore>; N],
+    limit: Duration,
     look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let mut permits = Vec::with_capacity(N);
@@ -102,7 +105,8 @@ async fn bounded<T: Send + 'static, const N: usize>(
         drop(permits);
         found
     });
-    looking.await.map_err(io::Error::other)?
+    let found = tokio::time::timeout(limit, looking).await?;
+    found.map_err(io::Error::other)?
 }
 
 // === impl Shares ===
@@ -138,6 +142,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_mins(1);
+
     fn user() -> Who {
         Who::User(UserId::generate())
     }
@@ -146,7 +152,7 @@ mod tests {
     async fn the_system_knows_its_own_name() {
         let resolver = SystemResolver::new(1);
         for _ in 0..2 {
-            let found = resolver.resolve(user(), "localhost").await.unwrap();
+            let found = resolver.resolve(user(), "localhost", LONG).await.unwrap();
             assert!(
                 !found.is_empty() && found.iter().all(IpAddr::is_loopback),
                 "{found:?}"
@@ -158,14 +164,14 @@ mod tests {
     async fn a_lookup_counts_until_its_thread_is_done_though_nobody_waits_for_it() {
         let resolver = SystemResolver::new(1);
         let (answer, silence) = mpsc::channel::<()>();
-        let mut given_up = Box::pin(bounded([&resolver.lookups], move || {
+        let mut given_up = Box::pin(bounded([&resolver.lookups], LONG, move || {
             let _ = silence.recv();
             Ok(())
         }));
         assert!(futures_util::poll!(&mut given_up).is_pending());
         drop(given_up);
 
-        let mut next = resolver.resolve(user(), "localhost");
+        let mut next = resolver.resolve(user(), "localhost", LONG);
         assert!(futures_util::poll!(&mut next).is_pending());
         assert_eq!(resolver.lookups.available_permits(), 0);
         drop(answer);
@@ -182,19 +188,21 @@ mod tests {
         for _ in 0..2 {
             let (answer, silence) = mpsc::channel::<()>();
             let share = resolver.shares.of(alice);
-            let mut asked = Box::pin(bounded([&share, &resolver.lookups], move || {
+            let mut asked = Box::pin(bounded([&share, &resolver.lookups], LONG, move || {
                 let _ = silence.recv();
                 Ok(())
             }));
             assert!(futures_util::poll!(&mut asked).is_pending());
             answers.push(answer);
         }
-        let mut more: Vec<_> = (0..20).map(|_| resolver.resolve(alice, "localhost")).collect();
+        let mut more: Vec<_> = (0..20)
+            .map(|_| resolver.resolve(alice, "localhost", LONG))
+            .collect();
         for next in &mut more {
             assert!(futures_util::poll!(next).is_pending());
         }
         assert_eq!(resolver.lookups.available_permits(), 6);
-        assert!(!resolver.resolve(bob, "localhost").await.unwrap().is_empty());
+        assert!(!resolver.resolve(bob, "localhost", LONG).await.unwrap().is_empty());
         drop(answers);
         for next in more {
             assert!(!next.await.unwrap().is_empty());

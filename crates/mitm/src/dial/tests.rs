@@ -21,6 +21,8 @@ pub(super) enum Answer {
     Addresses(Vec<IpAddr>),
     Failure,
     Silence,
+    /// The look-up does not even begin.
+    Crowd,
 }
 
 impl Script {
@@ -37,7 +39,7 @@ impl Script {
 }
 
 impl Resolve for Script {
-    fn resolve<'a>(&'a self, _who: Who, _name: &'a str) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, _who: Who, _name: &'a str, limit: Duration) -> Resolving<'a> {
         let at = self
             .asked
             .fetch_add(1, Ordering::SeqCst)
@@ -47,7 +49,8 @@ impl Resolve for Script {
             match answer {
                 Answer::Addresses(addresses) => Ok(addresses),
                 Answer::Failure => Err(io::Error::other("no such name")),
-                Answer::Silence => std::future::pending().await,
+                Answer::Silence => Ok(tokio::time::timeout(limit, std::future::pending()).await?),
+                Answer::Crowd => std::future::pending().await,
             }
         })
     }

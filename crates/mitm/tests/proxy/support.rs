@@ -72,7 +72,7 @@ pub(crate) struct Names {
 struct Resolver(Arc<Names>);
 
 impl Resolve for Resolver {
-    fn resolve<'a>(&'a self, _who: Who, name: &'a str) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, _who: Who, name: &'a str, _limit: Duration) -> Resolving<'a> {
         Box::pin(async move {
             match name {
                 SILENT => {

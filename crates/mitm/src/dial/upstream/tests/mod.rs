@@ -343,6 +343,16 @@ async fn blocked_destinations_never_reach_the_proxy() {
     assert!(proxy.is_untouched());
 }
 
+/// Or else who keeps the look-ups busy could have any name pass.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_could_not_be_looked_up_does_not_reach_the_proxy() {
+    let proxy = Proxy::new(None).await;
+    let dialer = dialer(&proxy.address(""), &[], Answer::Crowd);
+    let error = connect(&dialer, &target("some.example", 443)).await.unwrap_err();
+    assert!(matches!(error, DialError::TimedOut), "{error:?}");
+    assert!(proxy.is_untouched());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_unknown_here_is_left_to_the_proxy() {
     for (host, answer) in [
