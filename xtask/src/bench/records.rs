@@ -75,6 +75,7 @@ fn line(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::
         address: stage.address,
         path,
         credential: token.clone(),
+        through: None,
     });
     let mut rounds = Vec::new();
     for number in 0..ROUNDS {
@@ -129,6 +130,7 @@ fn case() -> Case {
         unit: "req",
         body: body.to_string(),
         units: 1,
+        is_new_each_time: false,
     }
 }
 
