@@ -100,7 +100,18 @@ impl Stage {
         let provider = self.wait_until("llm-sim to start", |stage| {
             stage.children[0].log().strip_suffix('\n').map(str::to_owned)
         })?;
-        let command = self.server(&provider, setting);
+        self.launch_server(setting)?;
+        println!("  provider  {provider}");
+        let kept = match setting.database {
+            Some(_) => "PostgreSQL".to_owned(),
+            None => format!("SQLite in {}", self.scratch.path().display()),
+        };
+        println!("  gateway   http://{}, {kept}", self.address);
+        Ok(())
+    }
+
+    fn launch_server(&mut self, setting: &Setting<'_>) -> anyhow::Result<()> {
+        let command = self.server(&format!("http://{}", self.provider()?), setting);
         let start = || Child::start("coder server", command, self.scratch.path());
         self.children.push(match setting.cores {
             Some(cores) => cores.measured.run(start)?,
@@ -111,13 +122,16 @@ impl Stage {
                 .ok()
                 .filter(|answer| answer.status == 200)
         })?;
-        println!("  provider  {provider}");
-        let kept = match setting.database {
-            Some(_) => "PostgreSQL".to_owned(),
-            None => format!("SQLite in {}", self.scratch.path().display()),
-        };
-        println!("  gateway   http://{}, {kept}", self.address);
         Ok(())
+    }
+
+    /// Ends the gateway and starts it anew, with what it has kept.
+    pub(crate) fn restart_server(&mut self, setting: &Setting<'_>) -> anyhow::Result<()> {
+        self.children
+            .pop()
+            .context("the gateway was not started")?
+            .stop()?;
+        self.launch_server(setting)
     }
 
     /// The command that starts the gateway.

@@ -86,12 +86,13 @@ fn compare(workspace: &Workspace, programs: &Programs, cores: Cores, time: Durat
         cores: Some(cores),
         ..Setting::default()
     };
-    let stage = Stage::start_with(programs, &setting)?;
+    let mut stage = Stage::start_with(programs, &setting)?;
     stage.owner()?;
     let credential = format!("coder:{}", stage.token("bench")?);
     let trusted = stage.server_folder().join("aibridge-proxy-ca.pem");
     let through = Through::new(address, &credential, &trusted)?;
-    // First: memory that a load has left free would hide what the tunnels take.
+    // Memory that a load, or hashing a password, has left free would hide what the tunnels take.
+    stage.restart_server(&setting)?;
     let per_tunnel = tunnels::memory(&stage, &through, idle)?;
     let yardstick = Mitmproxy::start(workspace, &stage, cores, &credential)?;
     let way = |credential: &str, through| {
