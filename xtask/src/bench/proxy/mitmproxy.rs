@@ -1,13 +1,14 @@
-//! mitmproxy as a yardstick, at its best: with nothing to print, nothing kept, no connection to the provider before there
-//! is a request, and an authority with a key of elliptic curves, whose signatures cost it a fraction of its own RSA.
+//! mitmproxy as a yardstick, at its best: with nothing to print, nothing kept, and no connection to the provider before
+//! there is a request. Its authority is the one that it makes itself, with a key of RSA like those of its hosts.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::cores::Cores;
 use crate::db::free_port;
@@ -49,12 +50,14 @@ pub(super) struct Mitmproxy {
     pub(super) process: Child,
     pub(super) address: SocketAddr,
     pub(super) version: &'static str,
+    /// What its clients have to trust.
+    pub(super) trusted: PathBuf,
 }
 
 // === impl Mitmproxy ===
 
 impl Mitmproxy {
-    /// Installs it if need be, and starts it on the processor of what is measured, with the gateway's authority.
+    /// Installs it if need be, and starts it on the processor of what is measured.
     pub(super) fn start(
         workspace: &Workspace,
         stage: &Stage,
@@ -64,12 +67,6 @@ impl Mitmproxy {
         let programs = ENVIRONMENT.prepare(&workspace.target.join("mitmproxy-venv"))?;
         let folder = stage.scratch().join("mitmproxy");
         fs::create_dir(&folder)?;
-        let mut authority = String::new();
-        for file in ["aibridge-proxy-ca-key.pem", "aibridge-proxy-ca.pem"] {
-            authority += &fs::read_to_string(stage.server_folder().join(file))
-                .with_context(|| format!("cannot read the gateway's {file}"))?;
-        }
-        fs::write(folder.join("mitmproxy-ca.pem"), authority)?;
         let addon = folder.join("plain.py");
         fs::write(&addon, ADDON)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -93,6 +90,7 @@ impl Mitmproxy {
             process,
             address,
             version: VERSION,
+            trusted: folder.join("mitmproxy-ca-cert.pem"),
         };
         started.wait()?;
         Ok(started)

@@ -2,10 +2,13 @@
 //! kept. And what an idle tunnel costs it in memory.
 //!
 //! Both proxies have one processor, the same one, in turns; clients and provider have the other. Both ask for a password
-//! at the CONNECT, end the client's TLS with certificates of the same authority, and send the request on in plain HTTP,
-//! with the same client trusting the same file. What they do with a request beyond that differs, against the gateway:
-//! the route is its recorded one, as users have it, so every request is also admitted, credentialed, and written to the
-//! database with its answer. mitmproxy relays and keeps nothing.
+//! at the CONNECT, end the client's TLS with certificates of the authority that each makes for itself, and send the
+//! request on in plain HTTP. What they do beyond that differs, against the gateway: the route is its recorded one, as
+//! users have it, so every request is also admitted, credentialed, and written to the database with its answer.
+//! mitmproxy relays and keeps nothing.
+//!
+//! Where other programs use the processor as well, the rates say as much about those; the processor time that each proxy
+//! has used for a request does not.
 
 mod mitmproxy;
 mod tunnels;
@@ -106,7 +109,7 @@ fn compare(workspace: &Workspace, programs: &Programs, cores: Cores, time: Durat
     let ways = [
         way(
             Stage::central_key(),
-            Through::new(yardstick.address, &credential, &trusted)?,
+            Through::new(yardstick.address, &credential, &yardstick.trusted)?,
         )?,
         way(PLACEHOLDER, through)?,
     ];
