@@ -28,7 +28,7 @@ pub use error::{ErrorReply, MessageReply, Validation};
 pub use interception::{
     Initiator, Interception, InterceptionsPage, Metadata, ModelThought, TokenUsage, ToolUsage, UserPrompt,
 };
-pub use login::{AuthMethods, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest};
+pub use login::{AuthMethods, CodeLoginRequest, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest};
 pub use proxy::{AiProxy, ProxyAuthority, ProxyHost};
 pub use secret::SecretText;
 pub use time::Time;

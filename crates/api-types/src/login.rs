@@ -45,7 +45,16 @@ pub struct LoginRequest {
     pub password: SecretText,
 }
 
-/// Reply of `POST /api/v2/users/login`.
+/// Body of `POST /api/v2/users/login/code`: what a browser has brought back from `/cli-auth`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeLoginRequest {
+    pub code: SecretText,
+    /// The text whose SHA-256, in lower-case hexadecimal digits, was the challenge.
+    pub verifier: SecretText,
+}
+
+/// Reply of `POST /api/v2/users/login` and `/login/code`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoginReply {
     pub session_token: SecretText,

@@ -28,6 +28,11 @@ pub(crate) const TOKEN_USER: &str = "CODER_TOKEN_USER";
 pub(crate) const USER_PASSWORD: &str = "CODER_USER_PASSWORD";
 pub(crate) const ORGANIZATION: &str = "CODER_ORGANIZATION";
 
+/// The program that shows web pages.
+pub(crate) const BROWSER: &str = "BROWSER";
+/// Not to start it.
+pub(crate) const NO_OPEN: &str = "CODER_NO_OPEN";
+
 /// The shell of whoever runs this.
 pub(crate) const SHELL: &str = "SHELL";
 

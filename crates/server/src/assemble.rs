@@ -28,6 +28,7 @@ use crate::adapter::records::StoreRecords;
 use crate::adapter::{Leaks, StoreTokens};
 use crate::api::{self, ApiState};
 use crate::config::TrustedProxies;
+use crate::dashboard::{self, OverTls};
 use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
 use crate::proxy::ProxyParts;
@@ -123,7 +124,8 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     };
     let front = Front {
         relay: Arc::new(relay),
-        api: api::router(state),
+        api: api::router(state.clone()),
+        dashboard: dashboard::router(state),
     };
 
     // The jobs go on while requests finish, so that what those leave behind is written down, too.
@@ -175,6 +177,7 @@ fn services(
         attempts: Arc::new(Attempts::default()),
         failures: Arc::new(Failures::default()),
         setup: Arc::new(Setup::new(accounts.first_user_code.clone())),
+        sign_in_codes: Arc::default(),
         removals: Removals::default(),
         tasks: requests.clone(),
         drain: shutdown.drain.clone(),
@@ -254,11 +257,12 @@ async fn announce_setup(services: &Services) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends each request to the data plane or to the REST API, by its path alone.
+/// Sends each request to the data plane, to the REST API or to the dashboard, by its path alone.
 #[derive(Clone)]
 struct Front {
     relay: Arc<Relay>,
     api: axum::Router,
+    dashboard: axum::Router,
 }
 
 // === impl Front ===
@@ -266,9 +270,15 @@ struct Front {
 impl Front {
     fn listen(&self, endpoints: Vec<Endpoint>, shutdown: &Shutdown, requests: &TaskTracker) {
         for endpoint in endpoints {
+            let is_tls = endpoint.tls.is_some();
             let service = tower::service_fn({
                 let front = self.clone();
-                move |request| front.clone().answer(request)
+                move |mut request| {
+                    if is_tls {
+                        OverTls::mark(&mut request);
+                    }
+                    front.clone().answer(request)
+                }
             });
             requests.spawn(listen::serve(
                 endpoint,
@@ -284,8 +294,12 @@ impl Front {
         if target.is_some_and(|target| !is_reserved(target.provider)) {
             return Ok(self.relay.handle(request).await);
         }
-        let request = request.map(axum::body::Body::new);
-        let response = self.api.oneshot(request).await?;
+        let router = if dashboard::is_api(request.uri().path()) {
+            self.api
+        } else {
+            self.dashboard
+        };
+        let response = router.oneshot(request.map(axum::body::Body::new)).await?;
         Ok(response.map(ResponseBody::new))
     }
 }

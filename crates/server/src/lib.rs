@@ -1,12 +1,14 @@
 //! The server: configuration, what the REST API does, background jobs, assembly and lifecycle.
 //!
-//! `assemble` puts the parts together; `service` holds the rules; `api` converts between HTTP and them; `adapter`
-//! gives the data plane what it needs of the store; `proxy` sets the AI Gateway Proxy up; `config` is the only place that reads flags, variables and files.
+//! `assemble` puts the parts together; `service` holds the rules; `api` and `dashboard` convert between HTTP and them;
+//! `adapter` gives the data plane what it needs of the store; `proxy` sets the AI Gateway Proxy up; `config` is the only
+//! place that reads flags, variables and files.
 
 mod adapter;
 mod api;
 mod assemble;
 pub mod config;
+mod dashboard;
 mod jobs;
 pub mod lifecycle;
 mod proxy;

@@ -4,6 +4,7 @@
 //! given what they need through the environment: `TEST_POSTGRES_URL`, `TEST_POSTGRES_BIN`, `CODER_BIN`, `LLM_SIM_BIN`.
 //! A part that cannot run is a failure; none is left out.
 
+mod node;
 mod runner;
 mod sdk;
 
@@ -15,7 +16,7 @@ use self::runner::Selection;
 use crate::db::{self, Database};
 use crate::report::Report;
 use crate::workspace::{Build, Programs, Workspace};
-use crate::{check, demo, generate};
+use crate::{check, demo, generate, install, process};
 
 /// The parts of the test run, in the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,7 +33,7 @@ pub(crate) enum Part {
     E2e,
     /// Killing the server in the middle of what it does.
     Kill,
-    /// The official Python packages against the gateway.
+    /// The official packages against the gateway.
     Sdk,
 }
 
@@ -141,6 +142,9 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
         }
     };
     report.tests(part.name(), |count| {
+        if part == Part::E2e && process::find("curl").is_none() {
+            install::packages(&["curl"], "the tests of the proxy")?;
+        }
         runner::run(workspace, &selection, count, |command| setting.prepare(command))
     });
     if part == Part::Unit {

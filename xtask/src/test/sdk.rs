@@ -1,6 +1,7 @@
 //! The tests in `tests/python`: the official packages against the built gateway.
 //!
-//! They get a virtual environment of their own under the target directory, made anew when the list of packages changes.
+//! They get a virtual environment of their own under the target directory, made anew when the list of packages changes,
+//! and a folder with packages for Node.js.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use super::node;
 use crate::report::Count;
 use crate::workspace::Workspace;
 use crate::{install, process};
@@ -27,6 +29,10 @@ pub(super) fn run(
         &workspace.target.join("sdk-venv"),
         &tests.join("requirements.txt"),
     )?;
+    let packages = node::environment(
+        &workspace.target.join("sdk-node"),
+        &workspace.root.join("tests/node"),
+    )?;
     let mut command = Command::new(python);
     command
         .args([
@@ -41,6 +47,7 @@ pub(super) fn run(
     command
         .current_dir(&tests)
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SDK_NODE_DIR", packages)
         .env_remove("PYTHONPATH");
     prepare(&mut command)?;
     let status = process::watched(command, |line| count.add(summary(line)))?;

@@ -9,6 +9,7 @@ mod completion;
 mod errors;
 mod help;
 mod login;
+mod login_browser;
 mod offline;
 mod proxy;
 mod server;

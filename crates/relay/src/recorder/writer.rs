@@ -18,8 +18,9 @@ use crate::causes::causes;
 const GROUP_RECORDS: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long records may gather under load. The runtime counts time in milliseconds, so it can be twice that.
-const GATHERING: Duration = Duration::from_millis(1);
+/// How long records may gather under load. A group of fifty costs half of what its records cost in groups of ten, and a
+/// provider takes far longer than this.
+const GATHERING: Duration = Duration::from_millis(3);
 
 /// How often a group of more than so many records is tried before its halves are.
 const ATTEMPTS: u32 = 3;

@@ -43,7 +43,7 @@ impl ApiError {
     /// The cause is for the log; the caller gets an id by which it can be found there.
     fn hidden(status: StatusCode, error: &ServiceError) -> Self {
         let id = uuid::Uuid::new_v4();
-        tracing::error!(request_id = %id, %error, cause = chain(error), "a request failed");
+        tracing::error!(request_id = %id, %error, cause = error.causes(), "a request failed");
         let reply = ErrorReply::new(error.to_string()).with_detail(format!("request id {id}"));
         Self {
             status,
@@ -117,17 +117,4 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-fn chain(error: &ServiceError) -> String {
-    let mut text = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -8,12 +8,6 @@ use gateway_api_types::{BuildInfo, ErrorReply, Greeting};
 
 use super::{ApiError, ApiState};
 
-/// Somebody is there.
-#[utoipa::path(get, path = "/", tag = "general", responses((status = 200, body = String, content_type = "text/plain")))]
-pub(super) async fn root() -> &'static str {
-    "This is an AI gateway. Clients use /api/v2/aibridge/<provider>, people the command line `coder`.\n"
-}
-
 /// Alive, and nothing else.
 #[utoipa::path(get, path = "/healthz", tag = "general", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn health() -> &'static str {
@@ -58,7 +52,7 @@ pub(super) async fn document() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], text.as_str())
 }
 
-pub(super) async fn not_found() -> ApiError {
+pub(crate) async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, ErrorReply::new("there is nothing here"))
 }
 

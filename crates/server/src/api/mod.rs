@@ -26,6 +26,8 @@ use axum::{Extension, Router};
 use utoipa::OpenApi as _;
 
 pub(crate) use error::ApiError;
+pub(crate) use extract::Client;
+pub(crate) use meta::not_found;
 
 use crate::config::TrustedProxies;
 use crate::proxy::ProxyFacts;
@@ -63,6 +65,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/users/first", get(session::first).post(session::create_first))
         .route("/users/authmethods", get(session::auth_methods))
         .route("/users/login", post(session::login))
+        .route("/users/login/code", post(session::login_with_code))
         .route("/users/logout", post(session::logout))
         .route("/users/roles", get(users::assignable_roles))
         .route("/users/{user}", get(users::show).delete(users::delete))
@@ -88,12 +91,11 @@ pub(crate) fn router(state: ApiState) -> Router {
         .nest("/ai-gateway", aibridge::routes())
         .layer(Extension(export::Exports::default()));
     Router::new()
-        .route("/", get(meta::root))
         .route("/healthz", get(meta::health))
         .route("/readyz", get(meta::ready))
         .route("/api/v2/", get(meta::greeting))
         .nest("/api/v2", v2)
-        .fallback(meta::not_found)
+        .fallback(not_found)
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state)
@@ -129,8 +131,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     info(title = "AI gateway", description = "Accounts, sessions, tokens, the audit log and the records of the AI gateway. \
         Whatever is below `/api/v2/aibridge` is below `/api/v2/ai-gateway`, too."),
     paths(
-        meta::root, meta::health, meta::greeting, meta::build_info, meta::document,
-        session::first, session::create_first, session::auth_methods, session::login, session::logout,
+        meta::health, meta::greeting, meta::build_info, meta::document,
+        session::first, session::create_first, session::auth_methods, session::login, session::login_with_code,
+        session::logout,
         users::list, users::create, users::assignable_roles, users::show, users::delete, users::set_profile,
         users::suspend, users::activate, users::set_password, users::roles, users::set_roles, users::login_type,
         tokens::create_session, tokens::list, tokens::create, tokens::config, tokens::by_name, tokens::show,

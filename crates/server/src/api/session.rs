@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use gateway_api_types::login::AuthMethod;
 use gateway_api_types::{
-    AuthMethods, ErrorReply, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest, MessageReply,
-    SecretText,
+    AuthMethods, CodeLoginRequest, ErrorReply, FirstUserReply, FirstUserRequest, LoginReply, LoginRequest,
+    MessageReply, SecretText,
 };
 
 use super::extract::{AppJson, Caller, Client};
@@ -81,6 +81,28 @@ pub(super) async fn login(
     let token = state
         .services
         .login(&body.email, body.password.into_secret(), &client.source)
+        .await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(LoginReply {
+            session_token: SecretText::from(&token),
+        }),
+    ))
+}
+
+/// Signs in a command line with the code that somebody has confirmed in a browser.
+#[utoipa::path(post, path = "/api/v2/users/login/code", tag = "sessions", request_body = CodeLoginRequest, responses(
+    (status = 201, body = LoginReply),
+    (status = 401, body = ErrorReply, description = "Not confirmed, used already, or confirmed over a minute ago"),
+))]
+pub(super) async fn login_with_code(
+    State(state): State<ApiState>,
+    client: Client,
+    AppJson(body): AppJson<CodeLoginRequest>,
+) -> Result<(StatusCode, Json<LoginReply>), ApiError> {
+    let token = state
+        .services
+        .redeem_session(body.code.expose(), body.verifier.expose(), &client.source)
         .await?;
     Ok((
         StatusCode::CREATED,

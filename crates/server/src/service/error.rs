@@ -61,6 +61,20 @@ impl ServiceError {
         }
     }
 
+    /// What it came from, for the log.
+    pub(crate) fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+
     /// Nothing is wrong with a field, but the request cannot be done as it stands.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::Invalid {

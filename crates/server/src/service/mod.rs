@@ -6,11 +6,13 @@
 
 pub mod attempts;
 pub mod audit;
+pub mod cli_sign_in;
 pub mod error;
 pub mod failures;
 pub mod hasher;
 pub mod records;
 pub mod removals;
+pub mod session_list;
 pub mod sessions;
 pub mod setup;
 pub mod tokens;
@@ -27,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use attempts::Attempts;
+use cli_sign_in::SignInCodes;
 use error::ServiceError;
 use failures::Failures;
 use hasher::Hasher;
@@ -55,6 +58,7 @@ pub struct Services {
     pub attempts: Arc<Attempts>,
     pub failures: Arc<Failures>,
     pub setup: Arc<Setup>,
+    pub sign_in_codes: Arc<SignInCodes>,
     pub removals: Removals,
     pub tasks: TaskTracker,
     /// Cancelled when the server begins to stop.

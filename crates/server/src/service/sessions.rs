@@ -287,6 +287,7 @@ mod tests {
             attempts: Arc::default(),
             failures: Arc::default(),
             setup: Arc::new(Setup::new(None)),
+            sign_in_codes: Arc::default(),
             removals: Removals::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),

@@ -24,11 +24,15 @@ static END: WriteRows = WriteRows::new(
         ),
     ),
     concat!(
-        "UPDATE aibridge_interceptions SET outcome = ?2, status = ?3, answered_model = ?4, provider_response_id = ?5, \
-         stop_reason = ?6, error_type = ?7, error_message = ?8, ended_at = ?9, marks = marks | ?10 \
-         WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11 RETURNING ",
-        rollup::closed_columns!()
+        "SELECT ",
+        rollup::closed_columns!(),
+        " FROM aibridge_interceptions WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11"
     ),
+)
+.then(
+    "UPDATE aibridge_interceptions SET outcome = ?2, status = ?3, answered_model = ?4, provider_response_id = ?5, \
+     stop_reason = ?6, error_type = ?7, error_message = ?8, ended_at = ?9, marks = marks | ?10 \
+     WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11",
 );
 
 static USAGE: WriteRows = WriteRows::new(

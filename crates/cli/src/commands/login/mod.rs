@@ -13,13 +13,15 @@ use crate::exit::{Exit, UsageError};
 use crate::output::visible;
 use crate::prompt;
 
+mod browser;
 mod first_user;
 mod token;
 
 /// Log in to a server, or set up its first user.
 ///
-/// A new server has no users: the first to log in becomes its owner. Otherwise e-mail address and password are
-/// asked for; scripts give --email and the variable CODER_LOGIN_PASSWORD, or --token (CODER_SESSION_TOKEN).
+/// A new server has no users: the first to log in becomes its owner. Otherwise a browser opens, in which the login is
+/// confirmed. With --email, the password is asked for in the terminal; scripts give the variable
+/// CODER_LOGIN_PASSWORD with it, or --token (CODER_SESSION_TOKEN).
 #[derive(Debug, Args)]
 #[expect(
     clippy::doc_markdown,
@@ -30,9 +32,15 @@ pub(crate) struct Login {
     command: Option<LoginCommand>,
     /// Address of the server; by default --url, or the one that was logged in to before.
     url: Option<String>,
-    /// E-mail address to sign in with.
+    /// E-mail address to sign in with, and a password in place of a browser.
     #[arg(long)]
     email: Option<String>,
+    /// Sign in through a browser, where standard input is no terminal too.
+    #[arg(long, conflicts_with = "email")]
+    web: bool,
+    /// Print the address instead of starting a browser.
+    #[arg(long, env = environment::NO_OPEN, value_parser = clap::builder::FalseyValueParser::new())]
+    no_open: bool,
     /// Keep the given token itself instead of a new session made with it; `coder logout` then removes that token.
     #[arg(long)]
     use_token_as_session: bool,
@@ -86,9 +94,16 @@ impl Login {
         }
         match context.given_token() {
             // An address on the command line says clearer what is wanted than a variable in the environment.
-            Some(token) if self.email.is_none() => self.with_token(client, token).await,
+            Some(token) if self.email.is_none() && !self.web => self.with_token(client, token).await,
+            _ if self.is_for_browser() => browser::sign_in(context, client, !self.no_open).await,
             _ => self.with_password(context, client).await,
         }
+    }
+
+    /// A password that is there, or answers on standard input, need no browser.
+    fn is_for_browser(&self) -> bool {
+        let has_password = environment::read(environment::LOGIN_PASSWORD).is_some();
+        self.web || (prompt::is_interactive() && self.email.is_none() && !has_password)
     }
 
     async fn with_password(&self, context: &Context, client: &Client) -> anyhow::Result<Secret> {

@@ -1,0 +1,90 @@
+// Conveniences; every page is complete without them. Runs in the head, so that the chosen theme is there before the
+// first paint, and does the rest when the page is.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const THEME = "theme";
+
+  const stored = () => {
+    try {
+      return localStorage.getItem(THEME);
+    } catch {
+      return null;
+    }
+  };
+  const chosen = stored();
+  if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+
+  function switchTheme() {
+    const isDark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = isDark ? "light" : "dark";
+    try {
+      localStorage.setItem(THEME, root.dataset.theme);
+    } catch {
+      // For this page only, then.
+    }
+  }
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    const label = button.querySelector("span");
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      label.textContent = "Copied";
+    } catch {
+      // Without TLS there is no clipboard: what is selected can be copied by hand.
+      getSelection().selectAllChildren(source);
+      label.textContent = "Selected";
+    }
+    setTimeout(() => (label.textContent = "Copy"), 2000);
+  }
+
+  // As `in_words` on the server.
+  function inWords(milliseconds) {
+    const distance = Math.floor(Math.abs(milliseconds) / 1000);
+    const future = milliseconds > 0;
+    if (distance < 60) return future ? "in a moment" : "just now";
+    const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.round(distance / unit));
+    const [count, unit] = minutes < 60 ? [minutes, "minute"] : hours < 24 ? [hours, "hour"] : [days, "day"];
+    const words = `${count} ${unit}${count === 1 ? "" : "s"}`;
+    return future ? `in ${words}` : `${words} ago`;
+  }
+
+  function tellTimes() {
+    for (const time of document.querySelectorAll("time[data-relative]")) {
+      const words = inWords(Date.parse(time.dateTime) - Date.now());
+      if (time.textContent !== words) time.textContent = words;
+    }
+  }
+
+  addEventListener("DOMContentLoaded", () => {
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", () => copy(button));
+    }
+    for (const button of document.querySelectorAll("[data-theme-switch]")) {
+      button.hidden = false;
+      button.addEventListener("click", switchTheme);
+    }
+    for (const time of document.querySelectorAll("time[data-relative]")) {
+      time.title = new Date(time.dateTime).toLocaleString();
+    }
+    setInterval(tellTimes, 30000);
+  });
+
+  // What cannot be taken back is asked once more; and a form that is on its way is not sent twice.
+  addEventListener("submit", (event) => {
+    const question = event.submitter?.dataset.confirm;
+    if (question && !confirm(question)) {
+      event.preventDefault();
+      return;
+    }
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+  });
+})();

@@ -1,0 +1,121 @@
+//! The dashboard: pages for people, rendered here and complete without a script.
+//!
+//! To add a page: a file in `pages` with its handlers and the context of its template, the template of the same name
+//! under `templates`, a line in [`router`] and, if it is to be found, one in `layout::navigation`. Handlers go through
+//! the same services as the REST API; they hold no rule and no SQL.
+//!
+//! What every page can rely on stands in the layers of [`router`]: a verified session (`session`), the headers that
+//! keep a page to itself (`headers`), and, for whatever changes something, the two checks of `csrf`. The REST API does
+//! not know the cookie, so nothing but these pages can be called with it.
+
+mod address;
+mod assets;
+mod cookie;
+mod csrf;
+mod error;
+mod headers;
+mod layout;
+mod local_path;
+mod pager;
+mod pages;
+mod parts;
+mod session;
+mod snippets;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+pub(crate) use cookie::OverTls;
+
+use crate::api::ApiState;
+use crate::service::error::ServiceError;
+use error::PageError;
+
+/// The largest form.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// No page takes longer.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether a path is for the REST API, or a probe, rather than for a page.
+pub(crate) fn is_api(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/api") || path.starts_with("/api/")
+}
+
+/// All pages. The layers, the outermost last: the headers that every answer gets, then the time limit, then who asks.
+pub(crate) fn router(state: ApiState) -> Router {
+    let for_anybody = Router::new()
+        .route("/login", get(pages::login::form).post(pages::login::submit))
+        .route("/setup", get(pages::setup::form).post(pages::setup::submit))
+        .layer(from_fn_with_state(state.clone(), csrf::visitor));
+    let signed_in = Router::new()
+        .route("/", get(pages::home::show))
+        .route("/logout", get(pages::logout::ask).post(pages::logout::submit))
+        .route(
+            "/cli-auth",
+            get(pages::cli_auth::ask).post(pages::cli_auth::confirm),
+        )
+        .route("/settings/tokens", get(pages::tokens::list))
+        .route(
+            "/settings/tokens/new",
+            get(pages::token_create::form).post(pages::token_create::submit),
+        )
+        .route(
+            "/settings/tokens/{id}/delete",
+            get(pages::token_delete::ask).post(pages::token_delete::submit),
+        )
+        .route("/settings/sessions", get(pages::sessions::list))
+        .route(
+            "/settings/sessions/end-all",
+            get(pages::sessions::ask_all).post(pages::sessions::end_all),
+        )
+        .route(
+            "/settings/sessions/{id}/end",
+            get(pages::sessions::ask).post(pages::sessions::end),
+        )
+        .route(
+            "/settings/password",
+            get(pages::password::form).post(pages::password::submit),
+        )
+        .route_layer(from_fn_with_state(state.clone(), session::required));
+    for_anybody
+        .merge(signed_in)
+        .route("/cli-auth/done", get(pages::cli_auth::done))
+        .route("/assets/{name}", get(assets::serve))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
+        .layer(from_fn(within_time))
+        .layer(from_fn(headers::add))
+}
+
+/// Programs with a wrong base URL end up here, too, and are told in the way of the REST API.
+async fn not_found(request: Request) -> Response {
+    let is_page = request
+        .headers()
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+    if is_page {
+        PageError::not_found().into_response()
+    } else {
+        crate::api::not_found().await.into_response()
+    }
+}
+
+async fn method_not_allowed() -> PageError {
+    PageError::method_not_allowed()
+}
+
+async fn within_time(request: Request, next: Next) -> Result<Response, PageError> {
+    tokio::time::timeout(TIME_LIMIT, next.run(request))
+        .await
+        .map_err(|_| ServiceError::Busy.into())
+}

@@ -1,0 +1,186 @@
+//! Who looks at a page: a session token in a cookie, verified like any other token on every request.
+//!
+//! So a session that was ended, or a user who was suspended, loses the dashboard at once. Signing in always makes a new
+//! token and ends the one that the browser had, so that nobody can wait for a session that they have planted.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use gateway_core::{ApiToken, TokenKind};
+use gateway_relay::access::{AccessError, Admission};
+use parking_lot::Mutex;
+
+use super::cookie::{self, Cookie};
+use super::csrf::FormKey;
+use super::error::PageError;
+use super::local_path::LocalPath;
+use crate::api::{ApiState, Client};
+use crate::service::Requester;
+use crate::service::error::ServiceError;
+
+/// Somebody who is signed in.
+#[derive(Clone)]
+pub(super) struct Session {
+    requester: Requester,
+    form_key: FormKey,
+    /// Held while the page is made, so that it is not shown after the right to see it is gone.
+    admission: Arc<Mutex<Option<Admission>>>,
+}
+
+/// The cookies of one browser, and how it is connected.
+pub(super) struct Browser {
+    pub(super) is_secure: bool,
+    session: Option<ApiToken>,
+    client: Client,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn requester(&self) -> &Requester {
+        &self.requester
+    }
+
+    pub(super) fn form_key(&self) -> &FormKey {
+        &self.form_key
+    }
+
+    /// For a change that takes away its own right: it is not to wait for itself, and is answered all the same. The
+    /// store checks in its transaction that the right is still there.
+    pub(super) fn release(&self) {
+        self.admission.lock().take();
+    }
+
+    fn is_cut(&self) -> bool {
+        self.admission.lock().as_ref().is_some_and(Admission::is_cut)
+    }
+}
+
+impl FromRequestParts<ApiState> for Session {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, PageError> {
+        // Only a page outside of the layer that puts it there has none.
+        parts.extensions.get::<Self>().cloned().ok_or(PageError::SignIn)
+    }
+}
+
+/// The layer of all pages that need somebody.
+pub(super) async fn required(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let browser = Browser::new(&mut parts, &state).await;
+    let session = match browser.admit(&state).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return sign_in(&parts, &browser),
+        Err(error) => return PageError::from(error).into_response(),
+    };
+    parts.extensions.insert(*session.form_key());
+    parts.extensions.insert(session.clone());
+    let again = Parts::clone(&parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if session.is_cut() {
+        return sign_in(&again, &browser);
+    }
+    response
+}
+
+/// To the page that signs in and comes back. What was sent along is lost, so a form is opened anew.
+fn sign_in(parts: &Parts, browser: &Browser) -> Response {
+    let uri = &parts.uri;
+    let target = match parts.method {
+        Method::GET | Method::HEAD => uri.path_and_query().map_or("/", |target| target.as_str()),
+        _ => uri.path(),
+    };
+    let redirect = Redirect::to(&LocalPath::parse_or_start(target).login());
+    if Cookie::Session.read(&parts.headers, browser.is_secure).is_some() {
+        return (browser.forget(), redirect).into_response();
+    }
+    redirect.into_response()
+}
+
+// === impl Browser ===
+
+impl Browser {
+    async fn new(parts: &mut Parts, state: &ApiState) -> Self {
+        let Ok(client) = Client::from_request_parts(parts, state).await;
+        let is_secure = cookie::is_secure(parts, state);
+        let session = session_token(&parts.headers, is_secure);
+        Self {
+            is_secure,
+            session,
+            client,
+        }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Who is signed in, if anybody is.
+    pub(super) async fn admit(&self, state: &ApiState) -> Result<Option<Session>, ServiceError> {
+        let Some(token) = &self.session else {
+            return Ok(None);
+        };
+        let source = self.client.source.clone();
+        let admission = match state.services.access.admit(token, source.address()).await {
+            Ok(admission) => admission,
+            Err(AccessError::Invalid | AccessError::Expired) => return Ok(None),
+            Err(AccessError::Busy) => return Err(ServiceError::Busy),
+            Err(error @ AccessError::Unavailable(_)) => return Err(ServiceError::Unavailable(error.into())),
+        };
+        let principal = Arc::clone(admission.principal());
+        // A token for models that somebody has put into the cookie opens nothing here.
+        if principal.token_kind != TokenKind::Session || !principal.scopes.allows_management() {
+            return Ok(None);
+        }
+        Ok(Some(Session {
+            requester: Requester { principal, source },
+            form_key: FormKey::of_session(token),
+            admission: Arc::new(Mutex::new(Some(admission))),
+        }))
+    }
+
+    /// Signs the browser in with a new session and goes to `target`; the session that it had ends.
+    pub(super) async fn signed_in(&self, state: &ApiState, token: &ApiToken, target: &LocalPath) -> Response {
+        self.end_old(state).await;
+        (
+            AppendHeaders([(
+                header::SET_COOKIE,
+                Cookie::Session.set(token.expose(), self.is_secure),
+            )]),
+            Redirect::to(target.as_str()),
+        )
+            .into_response()
+    }
+
+    /// Failing is no reason not to sign in: the browser forgets the old token, and it expires.
+    async fn end_old(&self, state: &ApiState) {
+        if let Ok(Some(old)) = self.admit(state).await {
+            old.release();
+            if let Err(error) = state.services.logout(&old.requester).await {
+                tracing::debug!(%error, "the session before this one could not be ended");
+            }
+        }
+    }
+
+    /// The header that takes the session's cookie away.
+    pub(super) fn forget(&self) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 1]> {
+        AppendHeaders([(header::SET_COOKIE, Cookie::Session.remove(self.is_secure))])
+    }
+}
+
+impl FromRequestParts<ApiState> for Browser {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Self::Rejection> {
+        Ok(Self::new(parts, state).await)
+    }
+}
+
+fn session_token(headers: &HeaderMap, is_secure: bool) -> Option<ApiToken> {
+    ApiToken::parse(Cookie::Session.read(headers, is_secure)?).ok()
+}

@@ -1,0 +1,7 @@
+//! The dashboard as a browser sees it.
+
+mod account;
+mod browser;
+mod cli_auth;
+mod defence;
+mod entrance;
