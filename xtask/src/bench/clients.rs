@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -33,6 +35,13 @@ struct Sent {
     requests: usize,
 }
 
+/// A connection to a provider, whatever is between.
+trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+
+type Stream = BufReader<Box<dyn Connection>>;
+
 /// Sends requests for the given time from so many clients at once.
 pub(super) fn measure(way: &Way, case: &Case, clients: usize, time: Duration) -> anyhow::Result<Rate> {
     let start = Instant::now() + time / WARM_UP;
@@ -45,7 +54,13 @@ pub(super) fn measure(way: &Way, case: &Case, clients: usize, time: Duration) ->
     let sent = runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for _ in 0..clients {
-            tasks.spawn(client(way.address, request.clone(), start, end));
+            tasks.spawn(client(
+                way.clone(),
+                request.clone(),
+                case.is_new_each_time,
+                start,
+                end,
+            ));
         }
         let mut all = Sent {
             times: Vec::new(),
@@ -81,6 +96,7 @@ fn request(way: &Way, case: &Case) -> Vec<u8> {
         address,
         path,
         credential,
+        through: _,
     } = way;
     let (body, length) = (&case.body, case.body.len());
     format!(
@@ -90,29 +106,39 @@ fn request(way: &Way, case: &Case) -> Vec<u8> {
     .into_bytes()
 }
 
-/// One client: request after request on one connection.
+/// One client: request after request, on one connection or each on a new one.
 async fn client(
-    address: std::net::SocketAddr,
+    way: Way,
     request: Vec<u8>,
+    is_new_each_time: bool,
     start: Instant,
     end: Instant,
 ) -> anyhow::Result<Sent> {
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
+    let mut kept = None;
     let mut sent = Sent {
         times: Vec::new(),
         requests: 0,
     };
     loop {
         let begin = Instant::now();
-        stream
-            .write_all(&request)
-            .await
-            .context("cannot send a request")?;
-        tokio::time::timeout(PATIENCE, read_answer(&mut stream))
+        let exchange = async {
+            let mut stream = match kept.take() {
+                Some(stream) => stream,
+                None => open(&way).await?,
+            };
+            stream
+                .write_all(&request)
+                .await
+                .context("cannot send a request")?;
+            read_answer(&mut stream).await?;
+            if is_new_each_time {
+                stream.shutdown().await.context("cannot close a connection")?;
+            } else {
+                kept = Some(stream);
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, exchange)
             .await
             .context("an answer took too long")??;
         sent.requests += 1;
@@ -129,8 +155,22 @@ async fn client(
     }
 }
 
+async fn open(way: &Way) -> anyhow::Result<Stream> {
+    let address = way.address;
+    let stream: Box<dyn Connection> = if let Some(through) = &way.through {
+        Box::new(through.open(address).await?)
+    } else {
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true)?;
+        Box::new(stream)
+    };
+    Ok(BufReader::new(stream))
+}
+
 /// Reads an answer to its end. It must be a good one.
-async fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
+async fn read_answer(stream: &mut Stream) -> anyhow::Result<()> {
     let mut line = String::new();
     read_line(stream, &mut line).await?;
     let is_good = line.starts_with("HTTP/1.1 200 ");
@@ -164,13 +204,13 @@ async fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
     }
 }
 
-async fn skip(stream: &mut BufReader<TcpStream>, length: u64) -> anyhow::Result<()> {
+async fn skip(stream: &mut Stream, length: u64) -> anyhow::Result<()> {
     let skipped = tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await?;
     ensure!(skipped == length, "the answer ended too early");
     Ok(())
 }
 
-async fn read_line(stream: &mut BufReader<TcpStream>, line: &mut String) -> anyhow::Result<()> {
+async fn read_line(stream: &mut Stream, line: &mut String) -> anyhow::Result<()> {
     line.clear();
     let read = stream.read_line(line).await.context("the answer broke off")?;
     ensure!(read > 0, "the connection was closed before the answer ended");

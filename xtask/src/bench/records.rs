@@ -75,6 +75,7 @@ fn on(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Re
         address: stage.address,
         path,
         credential: token.clone(),
+        through: None,
     });
     let mut lines = Vec::new();
     for case in cases() {
@@ -152,12 +153,14 @@ fn cases() -> [Case; 2] {
             unit: "req",
             body: body("", false),
             units: 1,
+            is_new_each_time: false,
         },
         Case {
             name: "streamed",
             unit: "req",
             body: body(&format!(" chunks={CHUNKS}"), true),
             units: 1,
+            is_new_each_time: false,
         },
     ]
 }
