@@ -5,8 +5,10 @@
 //! A part that cannot run is a failure; none is left out.
 
 mod browser;
+mod node;
 mod python;
 mod runner;
+mod sdk;
 
 use std::process::{Command, ExitCode};
 
@@ -16,7 +18,7 @@ use self::runner::Selection;
 use crate::db::{self, Database};
 use crate::report::Report;
 use crate::workspace::{Build, Programs, Workspace};
-use crate::{check, demo, generate};
+use crate::{check, demo, generate, install, process};
 
 /// The parts of the test run, in the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,7 +35,7 @@ pub(crate) enum Part {
     E2e,
     /// Killing the server in the middle of what it does.
     Kill,
-    /// The official Python packages against the gateway.
+    /// The official packages against the gateway.
     Sdk,
     /// The dashboard in a browser.
     Browser,
@@ -139,7 +141,7 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
         Part::Kill => Selection::of("gateway-e2e").only(KILL),
         Part::Sdk => {
             report.tests("sdk", |count| {
-                python::run(workspace, &python::SDK, count, |command| setting.prepare(command))
+                sdk::run(workspace, count, |command| setting.prepare(command))
             });
             return;
         }
@@ -151,6 +153,9 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
         }
     };
     report.tests(part.name(), |count| {
+        if part == Part::E2e && process::find("curl").is_none() {
+            install::packages(&["curl"], "the tests of the proxy")?;
+        }
         runner::run(workspace, &selection, count, |command| setting.prepare(command))
     });
     if part == Part::Unit {

@@ -26,11 +26,6 @@ pub(super) struct Suite {
     pub(super) environment: &'static str,
 }
 
-pub(super) const SDK: Suite = Suite {
-    folder: "tests/python",
-    environment: "sdk-venv",
-};
-
 pub(super) fn run(
     workspace: &Workspace,
     suite: &Suite,
