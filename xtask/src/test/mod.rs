@@ -4,7 +4,9 @@
 //! given what they need through the environment: `TEST_POSTGRES_URL`, `TEST_POSTGRES_BIN`, `CODER_BIN`, `LLM_SIM_BIN`.
 //! A part that cannot run is a failure; none is left out.
 
+mod browser;
 mod node;
+mod python;
 mod runner;
 mod sdk;
 
@@ -35,6 +37,8 @@ pub(crate) enum Part {
     Kill,
     /// The official packages against the gateway.
     Sdk,
+    /// The dashboard in a browser.
+    Browser,
 }
 
 /// What the names of the tests have in common that kill the server.
@@ -94,6 +98,7 @@ impl Part {
             Self::E2e => "e2e",
             Self::Kill => "kill",
             Self::Sdk => "sdk",
+            Self::Browser => "browser",
         }
     }
 }
@@ -137,6 +142,12 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
         Part::Sdk => {
             report.tests("sdk", |count| {
                 sdk::run(workspace, count, |command| setting.prepare(command))
+            });
+            return;
+        }
+        Part::Browser => {
+            report.tests("browser", |count| {
+                browser::run(workspace, count, |command| setting.prepare(command))
             });
             return;
         }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
+use gateway_core::{Permission, Roles};
 
 use super::assets::Assets;
 use super::session::Session;
@@ -44,6 +45,7 @@ pub(super) enum Place {
     Tokens,
     Sessions,
     Password,
+    People,
 }
 
 /// What has just been done, told on the page that follows.
@@ -53,6 +55,13 @@ pub(super) enum Notice {
     SessionEnded,
     PasswordChanged,
     PasswordAndTokensChanged,
+    PersonCreated,
+    PersonSuspended,
+    PersonActivated,
+    PersonDeleted,
+    RolesChanged,
+    PasswordReset,
+    PasswordAndTokensReset,
 }
 
 // === impl Page ===
@@ -81,7 +90,7 @@ impl Page {
             } else {
                 roles.join(", ")
             },
-            navigation: navigation(here),
+            navigation: navigation(here, &principal.roles),
             csrf: session.form_key().token(),
         };
         Self {
@@ -103,7 +112,7 @@ impl Page {
 }
 
 /// Where this person can go. What one may not see is not in it.
-fn navigation(here: Place) -> Vec<Group> {
+fn navigation(here: Place, roles: &Roles) -> Vec<Group> {
     let group = |label, places: &[Place]| Group {
         label,
         entries: places
@@ -114,10 +123,15 @@ fn navigation(here: Place) -> Vec<Group> {
             })
             .collect(),
     };
-    vec![group(
+    let mut groups = Vec::new();
+    if roles.allow(Permission::ReadUsers) {
+        groups.push(group("Administration", &[Place::People]));
+    }
+    groups.push(group(
         "Account",
         &[Place::Tokens, Place::Sessions, Place::Password],
-    )]
+    ));
+    groups
 }
 
 // === impl Place ===
@@ -128,6 +142,7 @@ impl Place {
             Self::Tokens => "/settings/tokens",
             Self::Sessions => "/settings/sessions",
             Self::Password => "/settings/password",
+            Self::People => "/users",
         }
     }
 
@@ -136,6 +151,7 @@ impl Place {
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
             Self::Password => "Password",
+            Self::People => "People",
         }
     }
 }
@@ -143,11 +159,18 @@ impl Place {
 // === impl Notice ===
 
 impl Notice {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 11] = [
         Self::TokenDeleted,
         Self::SessionEnded,
         Self::PasswordChanged,
         Self::PasswordAndTokensChanged,
+        Self::PersonCreated,
+        Self::PersonSuspended,
+        Self::PersonActivated,
+        Self::PersonDeleted,
+        Self::RolesChanged,
+        Self::PasswordReset,
+        Self::PasswordAndTokensReset,
     ];
 
     /// How an address names it.
@@ -157,6 +180,13 @@ impl Notice {
             Self::SessionEnded => "session-ended",
             Self::PasswordChanged => "password-changed",
             Self::PasswordAndTokensChanged => "password-and-tokens-changed",
+            Self::PersonCreated => "person-created",
+            Self::PersonSuspended => "person-suspended",
+            Self::PersonActivated => "person-activated",
+            Self::PersonDeleted => "person-deleted",
+            Self::RolesChanged => "roles-changed",
+            Self::PasswordReset => "password-reset",
+            Self::PasswordAndTokensReset => "password-and-tokens-reset",
         }
     }
 
@@ -173,6 +203,17 @@ impl Notice {
             Self::PasswordChanged => "The password is changed, and all other sessions have ended.",
             Self::PasswordAndTokensChanged => {
                 "The password is changed, all other sessions have ended, and all tokens are deleted."
+            }
+            Self::PersonCreated => "The account is made.",
+            Self::PersonSuspended => {
+                "The account is suspended. None of its tokens is accepted any more, and what was running with them is cut."
+            }
+            Self::PersonActivated => "The account is active again, and its tokens with it.",
+            Self::PersonDeleted => "The account is deleted, with all of its tokens and sessions.",
+            Self::RolesChanged => "The roles are changed.",
+            Self::PasswordReset => "The password is set, and all sessions of this account have ended.",
+            Self::PasswordAndTokensReset => {
+                "The password is set, and all sessions and tokens of this account are gone."
             }
         }
     }

@@ -5,3 +5,4 @@ mod browser;
 mod cli_auth;
 mod defence;
 mod entrance;
+mod people;
