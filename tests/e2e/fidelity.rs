@@ -25,7 +25,7 @@ async fn received(
     gateway.site.sim.requests().into_iter().next().unwrap()
 }
 
-fn assert_no_trace(exchange: &gateway_testkit::sim::Exchange, token: &Token) {
+pub(crate) fn assert_no_trace(exchange: &gateway_testkit::sim::Exchange, token: &Token) {
     let secret = &token.text[15..];
     for (name, value) in &exchange.headers {
         let value = String::from_utf8_lossy(value);

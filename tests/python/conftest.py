@@ -1,11 +1,13 @@
-"""What the tests share: one simulated provider, one gateway that allows own credentials, and one that does not."""
+"""What the tests share: one simulated provider, a gateway for all, one without own credentials, one with a proxy."""
 
 import anthropic
 import openai
 import pytest
 
 import processes
+import proxied
 import tokens
+import vendors as vendor_hosts
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,20 @@ def strict_gateway(sim, tmp_path_factory):
     """A gateway where nobody may bring a credential of their own."""
     folder = tmp_path_factory.mktemp("strict")
     yield from run(processes.Gateway("strict-gateway", sim, folder, CODER_AIBRIDGE_ALLOW_BYOK="false"))
+
+
+@pytest.fixture(scope="session")
+def vendors(sim, tmp_path_factory):
+    """The vendors' own hosts, which are the simulated provider."""
+    with vendor_hosts.Vendors(sim.url, tmp_path_factory.mktemp("vendors")) as hosts:
+        yield hosts
+        assert set(hosts.asked) <= hosts.tls.keys(), f"the gateway asked for {hosts.asked}"
+
+
+@pytest.fixture(scope="session")
+def proxied_gateway(sim, vendors, tmp_path_factory):
+    """A gateway whose clients go through its proxy."""
+    yield from run(proxied.ProxiedGateway(sim, vendors, tmp_path_factory.mktemp("proxied")))
 
 
 def run(process):

@@ -10,6 +10,7 @@
 
 mod bench;
 mod check;
+mod cores;
 mod db;
 mod demo;
 mod dist;
@@ -20,6 +21,7 @@ mod interrupt;
 mod migration;
 mod policy;
 mod process;
+mod python;
 mod report;
 mod spdx;
 mod test;
@@ -80,8 +82,10 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Measures the gateway against the same provider without it, and prints the ratios.
+    /// Measures the gateway beside its yardsticks, and prints the ratios.
     Bench {
+        /// The part to measure; without it, everything.
+        part: Option<bench::Part>,
         /// Seconds for each measurement.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
@@ -117,9 +121,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             interrupt::note()?;
             demo::run(&workspace, *once)?;
         }
-        Command::Bench { seconds } => {
+        Command::Bench { part, seconds } => {
             interrupt::note()?;
-            bench::run(&workspace, *seconds)?;
+            bench::run(&workspace, *part, *seconds)?;
         }
         Command::Dist => dist::run(&workspace)?,
     }

@@ -21,7 +21,6 @@ mod exit;
 mod find;
 mod moment;
 mod output;
-mod password;
 mod progress;
 mod prompt;
 

@@ -5,6 +5,9 @@
 //! whoever builds a record has put U+FFFD in place of what a database refuses, and has cut what is too long.
 //! Nothing here holds a credential.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -26,6 +29,14 @@ pub struct Record {
     pub id: InterceptionId,
     pub initiator_id: UserId,
     pub entry: Entry,
+}
+
+/// Records in their order, all or a part of those that were gathered together. Clones share them, so that they can be
+/// written by another thread, and again.
+#[derive(Clone, Debug)]
+pub struct Records {
+    gathered: Arc<[Record]>,
+    part: Range<usize>,
 }
 
 /// What is to be written down.
@@ -246,6 +257,44 @@ words!(Mark, "mark", [
     UsageNotReported => "usage_not_reported",
     Unrecordable => "unrecordable",
 ]);
+
+// === impl Records ===
+
+impl Records {
+    /// A part of these, counted from the first of them.
+    #[must_use]
+    pub fn part(&self, part: Range<usize>) -> Self {
+        debug_assert!(part.end <= self.len(), "a part is of what is there");
+        Self {
+            gathered: Arc::clone(&self.gathered),
+            part: self.part.start + part.start..self.part.start + part.end,
+        }
+    }
+}
+
+impl Deref for Records {
+    type Target = [Record];
+
+    fn deref(&self) -> &[Record] {
+        &self.gathered[self.part.clone()]
+    }
+}
+
+impl From<Vec<Record>> for Records {
+    fn from(records: Vec<Record>) -> Self {
+        let part = 0..records.len();
+        Self {
+            gathered: records.into(),
+            part,
+        }
+    }
+}
+
+impl From<&[Record]> for Records {
+    fn from(records: &[Record]) -> Self {
+        records.to_vec().into()
+    }
+}
 
 // === impl Marks ===
 

@@ -5,11 +5,18 @@
 
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
+use rand::RngExt as _;
 
 use crate::secret::Secret;
 
 /// Shortest and longest password, in characters.
 pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+
+/// Of passwords that are made here, without characters that look alike.
+const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// 20 of 56 characters are 116 bits.
+const GENERATED_LENGTH: usize = 20;
 
 /// Memory, passes and lanes: the first recommendation of OWASP's password storage page for Argon2id.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -40,6 +47,14 @@ pub fn check_strength(password: &Secret, own_names: &[&str]) -> Result<(), WeakP
         return Err(WeakPassword::Guessable);
     }
     Ok(())
+}
+
+/// A new random password that is easy to read and hard to guess.
+pub fn generate(rng: &mut impl rand::CryptoRng) -> Secret {
+    let text: String = (0..GENERATED_LENGTH)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect();
+    Secret::new(text)
 }
 
 /// Hashes with Argon2id and a random salt, into the PHC text form that the store keeps.
@@ -73,6 +88,14 @@ fn hasher() -> Argon2<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn generated_passwords_are_accepted_and_differ() {
+        let (one, other) = (generate(&mut rand::rng()), generate(&mut rand::rng()));
+        assert_ne!(one.expose(), other.expose());
+        assert_eq!(check_strength(&one, &[]), Ok(()));
+        assert!(one.expose().bytes().all(|b| ALPHABET.contains(&b)));
+    }
 
     #[test]
     fn round_trip() {

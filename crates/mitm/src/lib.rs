@@ -12,5 +12,6 @@ pub mod dial;
 pub mod intercept;
 pub mod leaf;
 mod pass;
+mod places;
 pub mod proxy;
 pub mod tunnel;

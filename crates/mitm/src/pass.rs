@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::ApiToken;
+use gateway_core::{ApiToken, UserId};
 use gateway_relay::access::registry::Sever;
 use gateway_relay::access::{Access, AccessError, Admission, Side};
 
@@ -50,6 +50,10 @@ impl Pass {
 
     pub(crate) fn token(&self) -> &ApiToken {
         &self.token
+    }
+
+    pub(crate) fn user_id(&self) -> UserId {
+        self.admission.principal().user_id
     }
 
     pub(crate) fn allows_models(&self) -> bool {

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use crate::connect::Authority;
+use crate::dial::{Cord, Who};
 use crate::pass::{Pass, over};
 use crate::proxy::{Answer, Client, ESTABLISHED, Outcome};
 
@@ -61,14 +62,21 @@ struct Severing {
 }
 
 /// Opens a tunnel and runs it to its end. The client learns before it is open whether it can be.
-pub(crate) async fn run<I>(client: &Client, io: I, target: &Authority, mut pass: Option<Pass>)
+pub(crate) async fn run<I>(client: &Client, who: Who, io: I, target: &Authority, mut pass: Option<Pass>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (shared, peer) = (&client.shared, client.peer);
+    let cord = Arc::new(Cord::default());
+    if let Some(pass) = &mut pass
+        && let Err(over) = pass.attach(Side::Upstream, Arc::clone(&cord) as _)
+    {
+        return tracing::debug!(%peer, %target, %over, "a tunnel was not opened");
+    }
     let dialed = tokio::select! {
-        dialed = Box::pin(shared.dialer.connect(target)) => dialed,
+        biased;
         over = over(&mut pass) => return tracing::debug!(%peer, %target, %over, "a tunnel was not opened"),
+        dialed = Box::pin(shared.dialer.connect(who, target, &cord)) => dialed,
     };
     let upstream = match dialed {
         Ok(upstream) => upstream,
@@ -89,11 +97,6 @@ where
         }
     };
     let lines = [Arc::clone(&client.line), Arc::clone(upstream.line())];
-    if let Some(pass) = &mut pass
-        && let Err(over) = pass.attach(Side::Upstream, Arc::clone(&lines[1]) as _)
-    {
-        return tracing::debug!(%peer, %target, %over, "a tunnel was not opened");
-    }
     let _open = shared.counters.open_tunnel();
     client.note(Outcome::Tunnelled, "a tunnel was opened");
     tokio::select! {

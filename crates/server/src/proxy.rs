@@ -27,6 +27,9 @@ use crate::config::{AuthoritySource, Environment, ServerArgs, ServerConfig};
 /// Names that are looked up for tunnels at once. Each look-up holds a thread.
 const LOOKUPS: usize = 64;
 
+/// So many users at least it takes to hold all of the proxy's connections.
+const USERS: usize = 4;
+
 /// How long before its end an authority is warned of at every start.
 const EXPIRES_SOON: Duration = Duration::from_hours(60 * 24);
 
@@ -199,6 +202,7 @@ impl ProxyParts {
             hosts: hosts.into_iter().map(Intercepted::into_host).collect(),
             allow_anonymous_tunnels: self.allow_anonymous_tunnels,
             idle_timeout: self.idle_timeout,
+            connections_per_user: self.endpoint.max_connections / USERS,
             ..ProxyOptions::default()
         };
         Ok(Prepared {

@@ -1,5 +1,6 @@
 //! `coder server`: from flags and variables to a server that runs until it is told to stop.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use anyhow::Context as _;
 use gateway_mitm::dial::DialOptions;
 use gateway_relay::RelayOptions;
 use gateway_relay::listen::Endpoint;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use url::Url;
 
 use crate::assemble::{AccountOptions, JobOptions, Parts, serve};
@@ -21,6 +22,10 @@ use crate::telemetry;
 /// Connections at once, over which new ones wait.
 const MAX_CONNECTIONS: usize = 16 * 1024;
 
+/// Connections that the system may hold until they are accepted; it has a limit of its own. Over it a connection is lost
+/// without a word, and a client that waits to be spoken to learns of it after a minute.
+const BACKLOG: u32 = 4096;
+
 /// Reads the configuration, opens the log, binds, and serves. `config_dir` is where the embedded database is, and
 /// the certificate authority that the proxy makes for itself.
 pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
@@ -31,16 +36,20 @@ pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
     }
     let mut endpoints = Vec::new();
     let http = match config.listen.http {
-        Some(address) => Some(bind_into(&mut endpoints, address, None).await?),
+        Some(address) => Some(bind_into(&mut endpoints, address, None)?),
         None => None,
     };
     let tls = match &config.listen.tls {
-        Some(tls) => Some(bind_into(&mut endpoints, tls.address, Some(Arc::clone(&tls.config))).await?),
+        Some(tls) => Some(bind_into(
+            &mut endpoints,
+            tls.address,
+            Some(Arc::clone(&tls.config)),
+        )?),
         None => None,
     };
     let access_url = config.listen.access_url(http, tls);
     let proxy = match config.proxy.take() {
-        Some(proxy) => Some(bind_proxy(proxy, &access_url).await?),
+        Some(proxy) => Some(bind_proxy(proxy, &access_url)?),
         None => None,
     };
     for (scheme, address) in [("http", http), ("https", tls)] {
@@ -62,20 +71,19 @@ pub async fn run(args: ServerArgs, config_dir: &Path) -> anyhow::Result<()> {
     run_until_signal(|shutdown| serve(parts, endpoints, shutdown)).await
 }
 
-async fn bind_into(
+fn bind_into(
     endpoints: &mut Vec<Endpoint>,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> anyhow::Result<SocketAddr> {
-    let endpoint = bind(address, tls).await?;
+    let endpoint = bind(address, tls)?;
     let bound = endpoint.listener.local_addr()?;
     endpoints.push(endpoint);
     Ok(bound)
 }
 
-async fn bind(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Endpoint> {
-    let listener = TcpListener::bind(address)
-        .await
+fn bind(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Endpoint> {
+    let listener = listen(address)
         .with_context(|| format!("cannot listen on {address}; is another server running there?"))?;
     Ok(Endpoint {
         listener,
@@ -84,16 +92,24 @@ async fn bind(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> an
     })
 }
 
-async fn bind_proxy(config: ProxyConfig, access_url: &Url) -> anyhow::Result<ProxyParts> {
-    let endpoint = match bind(config.address, config.tls.clone()).await {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for what is left of old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind_proxy(config: ProxyConfig, access_url: &Url) -> anyhow::Result<ProxyParts> {
+    let endpoint = match bind(config.address, config.tls.clone()) {
         // Every address of a machine that knows no IPv6.
-        Err(_) if config.address.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6().await => {
-            bind(
-                (Ipv4Addr::UNSPECIFIED, config.address.port()).into(),
-                config.tls.clone(),
-            )
-            .await?
-        }
+        Err(_) if config.address.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6() => bind(
+            (Ipv4Addr::UNSPECIFIED, config.address.port()).into(),
+            config.tls.clone(),
+        )?,
         bound => bound?,
     };
     let bound = endpoint.listener.local_addr()?;
@@ -117,8 +133,8 @@ async fn bind_proxy(config: ProxyConfig, access_url: &Url) -> anyhow::Result<Pro
     })
 }
 
-async fn has_ipv6() -> bool {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await.is_ok()
+fn has_ipv6() -> bool {
+    listen((Ipv6Addr::UNSPECIFIED, 0).into()).is_ok()
 }
 
 fn parts(config: ServerConfig, access_url: &str) -> Parts {

@@ -33,11 +33,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         store
             .interceptions()
-            .commit(run, &[record(Entry::Start(Box::new(start(now))))])
+            .commit(run, vec![record(Entry::Start(Box::new(start(now))))])
             .await?;
-        let end = [record(Entry::End(Box::new(end(now))))];
+        let end = vec![record(Entry::End(Box::new(end(now))))];
         let begin = Instant::now();
-        store.interceptions().commit(run, &end).await?;
+        store.interceptions().commit(run, end).await?;
         times.push(begin.elapsed());
     }
     times.sort_unstable();

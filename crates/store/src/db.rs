@@ -2,7 +2,8 @@
 //!
 //! There are four lanes, so that no kind of work can starve another: one connection for the writes of accounts (they
 //! are in one order anyway), one or two for those of records, a pool for reads, and a small pool for the lookups that
-//! verify presented tokens, which anybody can cause. SQLite has one more connection, for checkpoints.
+//! verify presented tokens, which anybody can cause. SQLite has two more connections, one for checkpoints and one for
+//! the commits of records, which do not go through sqlx there.
 //!
 //! Nothing in here waits for ever: each operation ends after [`OPERATION_TIMEOUT`], and a connection that is left
 //! inside a transaction (its future was dropped, or did not come back) is closed, never given to somebody else.
@@ -17,6 +18,7 @@ use sqlx::{Database, Pool, Postgres, Row as _, Sqlite};
 
 use crate::audit::write::Signature;
 use crate::author::{Author, Rights};
+use crate::embedded::Embedded;
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::gate::{Gate, Turn};
@@ -76,6 +78,8 @@ pub(crate) struct Db {
 pub(crate) enum Pools {
     Sqlite {
         lanes: Lanes<Sqlite>,
+        /// For commits of records. Their other writes go through the lane.
+        embedded: Embedded,
         /// One connection.
         checkpoint: Pool<Sqlite>,
     },
@@ -203,6 +207,19 @@ impl Db {
         limited(operation, work).await
     }
 
+    /// Runs a write of records on SQLite's own connection within the time limit, in a transaction; none on PostgreSQL. A
+    /// write that took too long may still happen.
+    pub(crate) fn write_embedded<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Option<impl Future<Output = Result<T, StoreError>>> {
+        match &self.pools {
+            Pools::Sqlite { embedded, .. } => Some(limited(operation, embedded.write(&self.gate, work))),
+            Pools::Postgres(_) => None,
+        }
+    }
+
     pub(crate) async fn reader(&self) -> Result<Conn, Fault> {
         match &self.pools {
             Pools::Sqlite { lanes, .. } => Ok(Conn::Sqlite(lanes.read.acquire().await?)),
@@ -293,8 +310,13 @@ impl Db {
     pub(crate) async fn close(&self) {
         let pools = async {
             match &self.pools {
-                Pools::Sqlite { lanes, checkpoint } => {
+                Pools::Sqlite {
+                    lanes,
+                    embedded,
+                    checkpoint,
+                } => {
                     checkpoint.close().await;
+                    embedded.close().await;
                     lanes.close().await;
                 }
                 Pools::Postgres(lanes) => lanes.close().await,

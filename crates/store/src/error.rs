@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::fault;
+use crate::fault::{self, DatabaseError};
 use crate::target::Purpose;
 
 /// Why a store could not be opened. No message shows the password of a URL.
@@ -80,7 +80,7 @@ pub enum StoreError {
     Unavailable {
         operation: &'static str,
         #[source]
-        source: sqlx::Error,
+        source: DatabaseError,
     },
     /// A row holds what was never written by this program.
     #[error("the row {id} of table {table} has an unusable value in column {column}")]
@@ -96,7 +96,7 @@ pub enum StoreError {
     Database {
         operation: &'static str,
         #[source]
-        source: sqlx::Error,
+        source: DatabaseError,
     },
 }
 

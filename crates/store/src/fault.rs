@@ -5,8 +5,18 @@ use crate::error::StoreError;
 /// An error of the database, or an answer that is already final.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    Sql(sqlx::Error),
+    Sql(DatabaseError),
     Store(StoreError),
+}
+
+/// What a library says of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error(transparent)]
+    Sqlx(#[from] sqlx::Error),
+    /// Of the connection that commits records on SQLite.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
 }
 
 /// What an error of the database means for the caller.
@@ -37,7 +47,13 @@ impl Fault {
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
+        Self::Sql(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error.into())
     }
 }
 
@@ -47,7 +63,19 @@ impl From<StoreError> for Fault {
     }
 }
 
-fn kind(error: &sqlx::Error) -> Kind {
+fn kind(error: &DatabaseError) -> Kind {
+    match error {
+        DatabaseError::Sqlx(error) => sqlx_kind(error),
+        DatabaseError::Sqlite(error) => embedded_code(error).map_or(Kind::Refused, sqlite_kind),
+    }
+}
+
+/// The extended result code, if it is an answer of SQLite.
+fn embedded_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
+}
+
+fn sqlx_kind(error: &sqlx::Error) -> Kind {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -63,7 +91,7 @@ fn kind(error: &sqlx::Error) -> Kind {
             {
                 postgres_kind(&code)
             } else {
-                sqlite_kind(&code)
+                code.parse().map_or(Kind::Refused, sqlite_kind)
             }
         }
         _ => Kind::Refused,
@@ -91,16 +119,28 @@ fn postgres_kind(code: &str) -> Kind {
 }
 
 /// Extended result codes, the primary one in the low byte, <https://www.sqlite.org/rescode.html>.
-fn sqlite_kind(code: &str) -> Kind {
-    match code.parse::<u32>().map(|code| code & 0xff) {
+fn sqlite_kind(code: i32) -> Kind {
+    match code & 0xff {
         // Busy, locked, read-only file, I/O error, disk full, cannot open.
-        Ok(5 | 6 | 8 | 10 | 13 | 14) => Kind::Unavailable,
+        5 | 6 | 8 | 10 | 13 | 14 => Kind::Unavailable,
         _ => Kind::Refused,
     }
 }
 
 /// Whether the database refused a value, rather than the statement or everything.
-pub(crate) fn is_about_data(error: &sqlx::Error) -> bool {
+pub(crate) fn is_about_data(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Sqlx(error) => is_about_data_of_sqlx(error),
+        DatabaseError::Sqlite(error) => embedded_code(error).is_some_and(is_about_data_of_sqlite),
+    }
+}
+
+/// Too big, constraint, type, range.
+fn is_about_data_of_sqlite(code: i32) -> bool {
+    matches!(code & 0xff, 18 | 19 | 20 | 25)
+}
+
+fn is_about_data_of_sqlx(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => true,
         sqlx::Error::Database(error) => {
@@ -112,8 +152,7 @@ pub(crate) fn is_about_data(error: &sqlx::Error) -> bool {
                 // Data, constraints, limits of the program such as that of an index.
                 ["22", "23", "54"].iter().any(|class| code.starts_with(class))
             } else {
-                // Too big, constraint, type, range.
-                matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(18 | 19 | 20 | 25))
+                code.parse().is_ok_and(is_about_data_of_sqlite)
             }
         }
         _ => false,

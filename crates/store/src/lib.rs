@@ -30,6 +30,7 @@
 mod audit;
 mod author;
 mod db;
+mod embedded;
 mod error;
 mod fault;
 mod gate;
@@ -49,6 +50,7 @@ pub use audit::{Audit, AuditFilter};
 pub use author::Author;
 pub use db::OPERATION_TIMEOUT;
 pub use error::{Field, OpenError, StoreError, TextFault};
+pub use fault::DatabaseError;
 pub use interceptions::{
     Interception, InterceptionFilter, Interceptions, LAST_PROMPT_CHARS, MAX_PAGE_BYTES,
     MAX_THREAD_INTERCEPTIONS, MAX_USAGE_ROWS, SessionSummary, Thought, Thread, ThreadPage, TokenSums,

@@ -11,7 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::db::{Db, Lanes, Pools};
+use crate::embedded::Embedded;
 use crate::error::OpenError;
+use crate::fault::DatabaseError;
 use crate::lock::{self, AdvisoryLock, Lock};
 use crate::migrate;
 use crate::target::{InvalidTarget, Purpose, StoreOptions, Synchronous, Target};
@@ -23,10 +25,11 @@ const VERIFY_CONNECTIONS: u32 = 4;
 /// the removal of what is old waits for them.
 const RECORD_CONNECTIONS: u32 = 3;
 
-/// How many prepared statements a connection for records keeps: there are about fifty, see `interceptions::batch`.
+/// How many prepared statements a connection for records keeps: on PostgreSQL there are about fifty, see
+/// `interceptions::batch`.
 const RECORD_STATEMENTS: usize = 128;
 
-/// Memory for pages of the connection for records on SQLite: in KiB, with a minus.
+/// Memory for pages of the connection that commits records on SQLite: in KiB, with a minus.
 const RECORD_CACHE: &str = "-8192";
 
 /// How long a checkpoint waits for readers, while nothing can be written.
@@ -131,16 +134,15 @@ async fn open_sqlite(path: PathBuf, options: &StoreOptions, purpose: Purpose) ->
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("wal_autocheckpoint", "0");
+    let synchronous = match options.record_synchronous {
+        Synchronous::Normal => SqliteSynchronous::Normal,
+        Synchronous::Full => SqliteSynchronous::Full,
+    };
     let recorder = writer
         .clone()
-        .synchronous(match options.record_synchronous {
-            Synchronous::Normal => SqliteSynchronous::Normal,
-            Synchronous::Full => SqliteSynchronous::Full,
-        })
-        .statement_cache_capacity(RECORD_STATEMENTS)
+        .synchronous(synchronous)
         // A statement on many rows notes what it would have to undo, by default in a file.
-        .pragma("temp_store", "memory")
-        .pragma("cache_size", RECORD_CACHE);
+        .pragma("temp_store", "memory");
     // What is committed here must survive a power cut too: a removed token must not come back.
     let writer = writer.synchronous(SqliteSynchronous::Full);
     let checkpointer = file
@@ -169,7 +171,28 @@ async fn open_sqlite(path: PathBuf, options: &StoreOptions, purpose: Purpose) ->
         verify: pool(VERIFY_CONNECTIONS, reader).await?,
     };
     let checkpoint = pool(1, checkpointer).await?;
-    Ok(Db::new(Pools::Sqlite { lanes, checkpoint }, Lock::File(lock)))
+    let embedded = open_embedded(&path, options)
+        .await
+        .map_err(|error| connect_error(target, error))?;
+    let pools = Pools::Sqlite {
+        lanes,
+        embedded,
+        checkpoint,
+    };
+    Ok(Db::new(pools, Lock::File(lock)))
+}
+
+/// The connection that commits records, with what sqlx sets on the others.
+async fn open_embedded(path: &Path, options: &StoreOptions) -> Result<Embedded, DatabaseError> {
+    let synchronous = match options.record_synchronous {
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Full => "FULL",
+    };
+    let settings = format!(
+        "PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = {RECORD_CACHE}; \
+         PRAGMA foreign_keys = ON"
+    );
+    Embedded::open(path, settings, BUSY_TIMEOUT, RECORD_STATEMENTS).await
 }
 
 async fn sqlite_pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {

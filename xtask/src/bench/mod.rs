@@ -1,32 +1,44 @@
 //! `cargo xtask bench`: what the gateway costs, as a ratio to the same requests sent to the provider directly, and what
-//! recording costs, as a ratio to the gateway's own unrecorded route.
+//! recording costs, as a ratio to the gateway's own unrecorded route; and what its proxy takes, as a ratio to mitmproxy.
 //!
 //! Client, gateway and simulated provider share the machine, so that absolute numbers say little; both ways are measured
 //! in turns in one run, and the median of the rounds counts. The provider answers at once, which no real one does: the
 //! ratios are the worst case.
 
+mod clients;
+mod proxy;
 mod records;
+mod through;
 
 use std::net::SocketAddr;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use clap::ValueEnum;
 use serde_json::json;
 
+use self::clients::{Rate, measure};
+use self::through::Through;
 use crate::demo::Stage;
-use crate::http::Connection;
-use crate::interrupt;
+use crate::process;
 use crate::workspace::{Build, Programs, Workspace};
 
 /// Clients at the same time, each on a connection of its own.
 const CLIENTS: usize = 16;
 /// How often each way is measured.
 const ROUNDS: usize = 3;
-/// Of the time of a measurement, before it.
-const WARM_UP: u32 = 5;
 /// Pieces of text in a stream.
 const CHUNKS: u32 = 200;
+
+/// The parts of a measurement, in the order in which they run.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The gateway beside the provider without it.
+    Relay,
+    /// The recorded route beside the one that is not.
+    Records,
+    /// The AI Gateway Proxy beside mitmproxy.
+    Proxy,
+}
 
 /// What is asked for again and again.
 struct Case {
@@ -35,28 +47,47 @@ struct Case {
     body: String,
     /// What one answer counts for.
     units: u32,
+    /// Each request goes on a connection of its own, the making of which is measured with it.
+    is_new_each_time: bool,
 }
 
 /// One way to the provider.
+#[derive(Clone)]
 struct Way {
     address: SocketAddr,
     path: &'static str,
     credential: String,
+    /// The proxy that leads there.
+    through: Option<Through>,
 }
 
-/// One measurement.
-struct Rate {
-    /// All requests, those of the warm-up included.
-    requests: usize,
-    per_second: f64,
-    median: Duration,
-    slow: Duration,
-}
-
-pub(crate) fn run(workspace: &Workspace, seconds: u64) -> anyhow::Result<()> {
+pub(crate) fn run(workspace: &Workspace, part: Option<Part>, seconds: u64) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        return optimised(workspace, part, seconds);
+    }
     let programs = workspace.build(Build::OptimisedPrograms)?;
-    relaying(&programs, seconds)?;
-    records::run(workspace, &programs, seconds)
+    let is_wanted = |other| part.is_none_or(|part| part == other);
+    if is_wanted(Part::Relay) {
+        relaying(&programs, seconds)?;
+    }
+    if is_wanted(Part::Records) {
+        records::run(workspace, &programs, seconds)?;
+    }
+    if is_wanted(Part::Proxy) {
+        proxy::run(workspace, &programs, seconds)?;
+    }
+    Ok(())
+}
+
+/// Runs this command in the profile of the programs: clients that take more of the machine than what they measure would
+/// measure themselves.
+fn optimised(workspace: &Workspace, part: Option<Part>, seconds: u64) -> anyhow::Result<()> {
+    let mut command = workspace.cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
+    command.args(["--seconds", &seconds.to_string()]);
+    if let Some(part) = part.and_then(|part| part.to_possible_value()) {
+        command.arg(part.get_name());
+    }
+    process::run(&mut command)
 }
 
 fn relaying(programs: &Programs, seconds: u64) -> anyhow::Result<()> {
@@ -67,11 +98,13 @@ fn relaying(programs: &Programs, seconds: u64) -> anyhow::Result<()> {
             address: stage.provider()?,
             path: "/v1/messages",
             credential: Stage::central_key().to_owned(),
+            through: None,
         },
         Way {
             address: stage.address,
             path: "/api/v2/aibridge/anthropic/v1/messages",
             credential: stage.token("bench")?,
+            through: None,
         },
     ];
     println!("\n{CLIENTS} clients, {ROUNDS} rounds of {seconds} s each way\n");
@@ -116,104 +149,23 @@ fn cases() -> [Case; 3] {
             unit: "req",
             body: question("x".repeat(1000), false),
             units: 1,
+            is_new_each_time: false,
         },
         Case {
             name: "messages, 128 KiB",
             unit: "req",
             body: question("x".repeat(128 << 10), false),
             units: 1,
+            is_new_each_time: false,
         },
         Case {
             name: "streams of 200 pieces",
             unit: "pieces",
             body: question(format!("[[sim: chunks={CHUNKS}]]"), true),
             units: CHUNKS,
+            is_new_each_time: false,
         },
     ]
-}
-
-/// Sends requests for the given time from so many clients at once.
-fn measure(way: &Way, case: &Case, clients: usize, time: Duration) -> anyhow::Result<Rate> {
-    let start = Instant::now() + time / WARM_UP;
-    let end = start + time;
-    let results: Vec<anyhow::Result<Sent>> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..clients)
-            .map(|_| scope.spawn(|| client(way, case, start, end)))
-            .collect();
-        clients
-            .into_iter()
-            .map(|client| {
-                client
-                    .join()
-                    .unwrap_or_else(|_| bail!("a client of the measurement panicked"))
-            })
-            .collect()
-    });
-    let (mut times, mut requests) = (Vec::new(), 0);
-    for result in results {
-        let sent = result?;
-        requests += sent.requests;
-        times.extend(sent.times);
-    }
-    times.sort_unstable();
-    let count = u32::try_from(times.len()).context("too many requests to count")?;
-    let at = |part: usize| {
-        times
-            .get(times.len() * part / 100)
-            .copied()
-            .context("nothing was measured")
-    };
-    Ok(Rate {
-        requests,
-        per_second: f64::from(count) * f64::from(case.units) / time.as_secs_f64(),
-        median: at(50)?,
-        slow: at(99)?,
-    })
-}
-
-/// What one client has sent.
-struct Sent {
-    /// How long each took, but for those of the warm-up.
-    times: Vec<Duration>,
-    requests: usize,
-}
-
-/// One client: request after request on one connection.
-fn client(way: &Way, case: &Case, start: Instant, end: Instant) -> anyhow::Result<Sent> {
-    let headers = [
-        ("X-Api-Key", way.credential.as_str()),
-        ("Content-Type", "application/json"),
-        ("Anthropic-Version", "2023-06-01"),
-    ];
-    let mut connection = Connection::open(way.address)?;
-    let (mut times, mut requests) = (Vec::new(), 0);
-    loop {
-        let begin = Instant::now();
-        let answer = connection.send("POST", way.path, &headers, &case.body)?;
-        if answer.status != 200 {
-            let status = answer.status;
-            bail!("the answer was {status}: {}", answer.text()?);
-        }
-        let mut pieces = 0;
-        connection = answer.each_part(|part| {
-            pieces += part.len();
-            Ok(())
-        })?;
-        if pieces == 0 {
-            bail!("an answer was empty");
-        }
-        requests += 1;
-        let now = Instant::now();
-        if interrupt::happened() {
-            bail!("interrupted");
-        }
-        if now >= end {
-            return Ok(Sent { times, requests });
-        }
-        if begin >= start {
-            times.push(now - begin);
-        }
-    }
 }
 
 /// The round whose rate is in the middle.

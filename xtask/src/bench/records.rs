@@ -1,5 +1,6 @@
 //! What recording costs, on each engine: the gateway's recorded route beside the one that it does not record, with the
-//! same body, from a provider that takes its time.
+//! same body, from a provider that takes its time. Answers come whole, which is short and the worst case, or are streamed in
+//! fifty pieces, as most are. On the other route nobody reads a stream that passes.
 //!
 //! Three figures. The rate with many clients, which says what the machine can take; the processor time of the gateway
 //! for each request; and for one client alone what an answer is held back, beside the time of one commit by itself.
@@ -11,13 +12,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::{Case, Rate, Way, measure};
+use super::clients::{Rate, measure};
+use super::{Case, Way};
 use crate::demo::Stage;
 use crate::workspace::{Programs, Workspace};
 use crate::{db, process};
 
 const CLIENTS: usize = 256;
 const ROUNDS: usize = 5;
+/// Pieces of text in an answer that is streamed.
+const CHUNKS: u32 = 50;
 /// How long the provider takes.
 const PROVIDER_MS: u32 = 20;
 
@@ -31,8 +35,8 @@ const PATHS: [&str; 2] = [
 struct Round {
     /// Of the rates, recorded to not recorded.
     rate: f64,
-    /// Of the gateway's processor times for one request.
-    processor: f64,
+    /// The gateway's processor time for one request in seconds, recorded and not.
+    processor: [f64; 2],
     /// Of one client alone.
     added: Duration,
 }
@@ -44,17 +48,13 @@ pub(super) fn run(workspace: &Workspace, programs: &Programs, seconds: u64) -> a
     let mut lines = Vec::new();
     let stage = Stage::start(programs)?;
     let file = format!("sqlite:{}", stage.scratch().join("commit.db").display());
-    lines.push(line("SQLite", stage, &commit(programs, &file)?, seconds)?);
+    lines.extend(on("SQLite", stage, &commit(programs, &file)?, seconds)?);
     let database = db::durable(workspace)?;
     let stage = Stage::start_on(programs, Some(database.url()))?;
-    lines.push(line(
-        "PostgreSQL",
-        stage,
-        &commit(programs, database.url())?,
-        seconds,
-    )?);
+    let alone = commit(programs, database.url())?;
+    lines.extend(on("PostgreSQL", stage, &alone, seconds)?);
     println!(
-        "\n{:<12} {:>22} {:>22} {:>26} {:>20}",
+        "\n{:<24} {:>18} {:>30} {:>22} {:>18}",
         "",
         format!("rate, {CLIENTS} clients"),
         "processor a request",
@@ -67,39 +67,56 @@ pub(super) fn run(workspace: &Workspace, programs: &Programs, seconds: u64) -> a
     Ok(())
 }
 
-fn line(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Result<String> {
+/// The lines of one engine: answers that come whole, and streamed ones.
+fn on(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Result<Vec<String>> {
     stage.owner()?;
     let token = stage.token("bench")?;
     let ways = PATHS.map(|path| Way {
         address: stage.address,
         path,
         credential: token.clone(),
+        through: None,
     });
-    let mut rounds = Vec::new();
-    for number in 0..ROUNDS {
-        rounds.push(round(&stage, &ways, number, Duration::from_secs(seconds))?);
+    let mut lines = Vec::new();
+    for case in cases() {
+        let mut rounds = Vec::new();
+        for number in 0..ROUNDS {
+            rounds.push(round(&stage, &ways, &case, number, Duration::from_secs(seconds))?);
+        }
+        let middle = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
+        let name = format!("{engine}, {}", case.name);
+        let processor = format!(
+            "x {:.2} ({:.0} to {:.0} us)",
+            middle(|round| round.processor[0] / round.processor[1]),
+            middle(|round| round.processor[1] * 1e6),
+            middle(|round| round.processor[0] * 1e6),
+        );
+        lines.push(format!(
+            "{name:<24} {:>18} {processor:>30} {:>22} {:>18}",
+            format!("x {:.2}", middle(|round| round.rate)),
+            format!("{:.3} ms", middle(|round| round.added.as_secs_f64() * 1000.0)),
+            format!("{:.3} ms", commit.as_secs_f64() * 1000.0),
+        ));
     }
     stage.stop()?;
-    let added = median(rounds.iter().map(|round| round.added.as_secs_f64() * 1000.0));
-    Ok(format!(
-        "{engine:<12} {:>22} {:>22} {:>26} {:>20}",
-        format!("x {:.2}", median(rounds.iter().map(|round| round.rate))),
-        format!("x {:.2}", median(rounds.iter().map(|round| round.processor))),
-        format!("{added:.3} ms"),
-        format!("{:.3} ms", commit.as_secs_f64() * 1000.0),
-    ))
+    Ok(lines)
 }
 
 /// The order of the two changes from round to round.
-fn round(stage: &Stage, ways: &[Way; 2], number: usize, time: Duration) -> anyhow::Result<Round> {
-    let case = case();
+fn round(
+    stage: &Stage,
+    ways: &[Way; 2],
+    case: &Case,
+    number: usize,
+    time: Duration,
+) -> anyhow::Result<Round> {
     let mut results = [None, None];
     for turn in 0..2 {
         let which = (turn + number) % 2;
         let before = stage.server_time()?;
-        let many = measure(&ways[which], &case, CLIENTS, time)?;
+        let many = measure(&ways[which], case, CLIENTS, time)?;
         let processor = stage.server_time()?.saturating_sub(before).as_secs_f64() / as_number(&many)?;
-        let alone = measure(&ways[which], &case, 1, time)?;
+        let alone = measure(&ways[which], case, 1, time)?;
         results[which] = Some((many.per_second, processor, alone.median));
     }
     let [Some(recorded), Some(not)] = results else {
@@ -107,7 +124,7 @@ fn round(stage: &Stage, ways: &[Way; 2], number: usize, time: Duration) -> anyho
     };
     Ok(Round {
         rate: recorded.0 / not.0,
-        processor: recorded.1 / not.1,
+        processor: [recorded.1, not.1],
         added: recorded.2.saturating_sub(not.2),
     })
 }
@@ -116,19 +133,36 @@ fn as_number(rate: &Rate) -> anyhow::Result<f64> {
     Ok(f64::from(u32::try_from(rate.requests)?))
 }
 
-fn case() -> Case {
-    let text = format!("[[sim: head_delay_ms={PROVIDER_MS}]] {}", "x".repeat(1000));
-    let body = json!({
-        "model": "claude-sonnet-4-8",
-        "max_tokens": 1000,
-        "messages": [{ "role": "user", "content": text }],
-    });
-    Case {
-        name: "recorded",
-        unit: "req",
-        body: body.to_string(),
-        units: 1,
-    }
+fn cases() -> [Case; 2] {
+    let body = |directives: &str, is_streamed: bool| {
+        let text = format!(
+            "[[sim: head_delay_ms={PROVIDER_MS}{directives}]] {}",
+            "x".repeat(1000)
+        );
+        json!({
+            "model": "claude-sonnet-4-8",
+            "max_tokens": 1000,
+            "stream": is_streamed,
+            "messages": [{ "role": "user", "content": text }],
+        })
+        .to_string()
+    };
+    [
+        Case {
+            name: "whole",
+            unit: "req",
+            body: body("", false),
+            units: 1,
+            is_new_each_time: false,
+        },
+        Case {
+            name: "streamed",
+            unit: "req",
+            body: body(&format!(" chunks={CHUNKS}"), true),
+            units: 1,
+            is_new_each_time: false,
+        },
+    ]
 }
 
 /// The time of one commit of one record by itself, on a database of the kind that the gateway uses.

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A started program whose output goes to a file.
-pub(super) struct Child {
+pub(crate) struct Child {
     name: String,
     process: std::process::Child,
     log: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a program; its output is kept in the folder.
-    pub(super) fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         command
@@ -42,19 +42,19 @@ impl Child {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// What it has printed.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read(&self.log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
 
     /// Fails if it has ended.
-    pub(super) fn require_running(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn require_running(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self
             .process
             .try_wait()
@@ -66,7 +66,7 @@ impl Child {
     }
 
     /// Processor time that it has used so far, as the kernel accounts for it.
-    pub(super) fn processor_time(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         let path = format!("/proc/{}/stat", self.process.id());
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         // The name of the program, in brackets, may hold anything. See proc_pid_stat(5): utime and stime are the
@@ -81,8 +81,20 @@ impl Child {
         Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
     }
 
+    /// Memory that it holds at the moment, in bytes.
+    pub(crate) fn memory(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let kibibytes: u64 = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .and_then(|number| number.parse().ok())
+            .context("an unknown form of status")?;
+        Ok(kibibytes * 1024)
+    }
+
     /// Asks it to end, and fails if it does not do so, or not well.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         match self.end()? {
             Some(status) if status.success() => Ok(()),
             Some(status) => bail!("{} ended with {status}; it printed:\n{}", self.name, self.log()),

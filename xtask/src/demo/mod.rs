@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-pub(crate) use self::stage::Stage;
+pub(crate) use self::child::Child;
+pub(crate) use self::stage::{Setting, Stage};
 use crate::interrupt;
 use crate::workspace::{Build, Programs, Workspace};
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::child::Child;
 use super::{go_on, heading};
+use crate::cores::Cores;
 use crate::db::{free_port, random_hex};
 use crate::test::of_the_product;
 use crate::workspace::Programs;
@@ -27,6 +28,17 @@ const CENTRAL_KEYS: [(&str, &str); 2] = [
     ("OPENAI", "sk-demo-central-key"),
 ];
 
+/// What of a stage is not as usual.
+#[derive(Default)]
+pub(crate) struct Setting<'a> {
+    /// A PostgreSQL database instead of the embedded one.
+    pub(crate) database: Option<&'a str>,
+    /// Further variables of the gateway.
+    pub(crate) variables: &'a [(&'a str, String)],
+    /// Processors for the provider and for the gateway, instead of any.
+    pub(crate) cores: Option<Cores>,
+}
+
 /// A simulated provider and a gateway in front of it. Dropped, it ends both and removes the directory.
 pub(crate) struct Stage {
     coder: PathBuf,
@@ -42,11 +54,19 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the simulated provider, then the gateway in front of it.
     pub(crate) fn start(programs: &Programs) -> anyhow::Result<Self> {
-        Self::start_on(programs, None)
+        Self::start_with(programs, &Setting::default())
     }
 
     /// The same on a PostgreSQL database instead of the embedded one.
     pub(crate) fn start_on(programs: &Programs, database: Option<&str>) -> anyhow::Result<Self> {
+        let setting = Setting {
+            database,
+            ..Setting::default()
+        };
+        Self::start_with(programs, &setting)
+    }
+
+    pub(crate) fn start_with(programs: &Programs, setting: &Setting<'_>) -> anyhow::Result<Self> {
         heading("Starting a simulated provider and the gateway");
         let mut stage = Self {
             coder: programs.path("coder")?.to_owned(),
@@ -58,32 +78,74 @@ impl Stage {
                 .tempdir()
                 .context("cannot make a scratch directory")?,
         };
-        if let Err(error) = stage.launch(programs, database) {
+        if let Err(error) = stage.launch(programs, setting) {
             stage.show_logs();
             return Err(error);
         }
         Ok(stage)
     }
 
-    fn launch(&mut self, programs: &Programs, database: Option<&str>) -> anyhow::Result<()> {
+    fn launch(&mut self, programs: &Programs, setting: &Setting<'_>) -> anyhow::Result<()> {
         let mut command = clean(Command::new(programs.path("llm-sim")?));
         command.args(["--listen", "127.0.0.1:0"]);
         for (_, key) in CENTRAL_KEYS {
             command.args(["--accept-key", key]);
         }
-        self.children
-            .push(Child::start("llm-sim", command, self.scratch.path())?);
+        let start = || Child::start("llm-sim", command, self.scratch.path());
+        self.children.push(match setting.cores {
+            Some(cores) => cores.clients.run(start)?,
+            None => start()?,
+        });
         // It prints its address once it accepts connections.
         let provider = self.wait_until("llm-sim to start", |stage| {
             stage.children[0].log().strip_suffix('\n').map(str::to_owned)
         })?;
+        self.launch_server(setting)?;
+        println!("  provider  {provider}");
+        let kept = match setting.database {
+            Some(_) => "PostgreSQL".to_owned(),
+            None => format!("SQLite in {}", self.scratch.path().display()),
+        };
+        println!("  gateway   http://{}, {kept}", self.address);
+        Ok(())
+    }
+
+    fn launch_server(&mut self, setting: &Setting<'_>) -> anyhow::Result<()> {
+        let command = self.server(&format!("http://{}", self.provider()?), setting);
+        let start = || Child::start("coder server", command, self.scratch.path());
+        self.children.push(match setting.cores {
+            Some(cores) => cores.measured.run(start)?,
+            None => start()?,
+        });
+        self.wait_until("the gateway to answer", |stage| {
+            http::send(stage.address, "GET", "/healthz", &[], "")
+                .ok()
+                .filter(|answer| answer.status == 200)
+        })?;
+        Ok(())
+    }
+
+    /// Ends the gateway and starts it anew, with what it has kept.
+    pub(crate) fn restart_server(&mut self, setting: &Setting<'_>) -> anyhow::Result<()> {
+        self.children
+            .pop()
+            .context("the gateway was not started")?
+            .stop()?;
+        self.launch_server(setting)
+    }
+
+    /// The command that starts the gateway.
+    fn server(&self, provider: &str, setting: &Setting<'_>) -> Command {
         let mut command = clean(Command::new(&self.coder));
         command
             .arg("server")
-            .env("CODER_CONFIG_DIR", self.scratch.path().join("server"))
+            .env("CODER_CONFIG_DIR", self.server_folder())
             .env("CODER_HTTP_ADDRESS", self.address.to_string());
-        if let Some(url) = database {
+        if let Some(url) = setting.database {
             command.env("CODER_PG_CONNECTION_URL", url);
+        }
+        for (name, value) in setting.variables {
+            command.env(name, value);
         }
         for (kind, key) in CENTRAL_KEYS {
             command.env(format!("CODER_AIBRIDGE_{kind}_KEY"), key);
@@ -93,20 +155,7 @@ impl Stage {
                 format!("{provider}{path}"),
             );
         }
-        self.children
-            .push(Child::start("coder server", command, self.scratch.path())?);
-        self.wait_until("the gateway to answer", |stage| {
-            http::send(stage.address, "GET", "/healthz", &[], "")
-                .ok()
-                .filter(|answer| answer.status == 200)
-        })?;
-        println!("  provider  {provider}");
-        let kept = match database {
-            Some(_) => "PostgreSQL".to_owned(),
-            None => format!("SQLite in {}", self.scratch.path().display()),
-        };
-        println!("  gateway   http://{}, {kept}", self.address);
-        Ok(())
+        command
     }
 
     /// Makes the first user, who owns the deployment, and logs the command line in as that user.
@@ -169,6 +218,19 @@ impl Stage {
             .last()
             .context("the gateway was not started")?
             .processor_time()
+    }
+
+    /// Memory of the gateway at the moment, in bytes.
+    pub(crate) fn server_memory(&self) -> anyhow::Result<u64> {
+        self.children
+            .last()
+            .context("the gateway was not started")?
+            .memory()
+    }
+
+    /// Where the gateway keeps its files.
+    pub(crate) fn server_folder(&self) -> PathBuf {
+        self.scratch.path().join("server")
     }
 
     /// A folder that goes away with the stage.

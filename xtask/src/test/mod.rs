@@ -4,6 +4,9 @@
 //! given what they need through the environment: `TEST_POSTGRES_URL`, `TEST_POSTGRES_BIN`, `CODER_BIN`, `LLM_SIM_BIN`.
 //! A part that cannot run is a failure; none is left out.
 
+mod browser;
+mod node;
+mod python;
 mod runner;
 mod sdk;
 
@@ -15,7 +18,7 @@ use self::runner::Selection;
 use crate::db::{self, Database};
 use crate::report::Report;
 use crate::workspace::{Build, Programs, Workspace};
-use crate::{check, demo, generate};
+use crate::{check, demo, generate, install, process};
 
 /// The parts of the test run, in the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,8 +35,10 @@ pub(crate) enum Part {
     E2e,
     /// Killing the server in the middle of what it does.
     Kill,
-    /// The official Python packages against the gateway.
+    /// The official packages against the gateway.
     Sdk,
+    /// The dashboard in a browser.
+    Browser,
 }
 
 /// What the names of the tests have in common that kill the server.
@@ -93,6 +98,7 @@ impl Part {
             Self::E2e => "e2e",
             Self::Kill => "kill",
             Self::Sdk => "sdk",
+            Self::Browser => "browser",
         }
     }
 }
@@ -139,8 +145,17 @@ fn run_part(workspace: &Workspace, setting: &Setting, part: Part, report: &mut R
             });
             return;
         }
+        Part::Browser => {
+            report.tests("browser", |count| {
+                browser::run(workspace, count, |command| setting.prepare(command))
+            });
+            return;
+        }
     };
     report.tests(part.name(), |count| {
+        if part == Part::E2e && process::find("curl").is_none() {
+            install::packages(&["curl"], "the tests of the proxy")?;
+        }
         runner::run(workspace, &selection, count, |command| setting.prepare(command))
     });
     if part == Part::Unit {

@@ -143,8 +143,12 @@ fn a_second_run_does_not_take_its_own_bundle_for_the_systems() {
     let bundle = home.config().join("proxy-bundle.pem");
     let home = home.with("SSL_CERT_FILE", bundle.to_str().unwrap());
     // What the machine of this test trusts is not known, and may be nothing.
-    let ended = home.run(&["aibridge", "proxy", "ca", "--bundle"]);
-    assert!(!ended.stdout.contains("Um9vdA=="), "{}", ended.stdout);
+    let bundled = ["aibridge", "proxy", "ca", "--bundle"];
+    let elsewhere = [&["--global-config", ".config/../.config/coderv2"], &bundled[..]].concat();
+    for command in [&bundled[..], &elsewhere] {
+        let ended = home.run(command);
+        assert!(!ended.stdout.contains("Um9vdA=="), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -8,12 +8,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use gateway_relay::listen::io::LineIo;
 use tokio::net::TcpStream;
 
+use super::Cord;
+
 /// After this time the next address is tried beside those that have not answered yet: the Connection Attempt Delay.
 const DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to whichever address answers first, earlier ones having a head start. Has no time limit but that of the
-/// system, so that the caller's covers all attempts together. The error is that of the last attempt to fail.
-pub(super) async fn connect_first(addresses: &[IpAddr], port: u16) -> io::Result<LineIo> {
+/// system, so that the caller's covers all attempts together. The error is that of the last attempt to fail. Nothing has
+/// gone over the connection when `cord` takes hold of it.
+pub(super) async fn connect_first(addresses: &[IpAddr], port: u16, cord: &Cord) -> io::Result<LineIo> {
     let mut waiting = addresses.iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
@@ -24,7 +27,10 @@ pub(super) async fn connect_first(addresses: &[IpAddr], port: u16) -> io::Result
         }
         tokio::select! {
             ended = attempts.next() => match ended {
-                Some(Ok(io)) => return Ok(io),
+                Some(Ok(io)) => {
+                    cord.hold(io.line());
+                    return Ok(io);
+                }
                 Some(Err(error)) => failure = error,
                 None => return Err(failure),
             },

@@ -8,20 +8,22 @@
 //! own network cannot resolve the world's names at all. The name is still looked up here, and refused when any of its
 //! addresses is blocked, since the proxy might take just that one. This leaves a window that cannot be closed from
 //! here: the proxy resolves for itself, later and perhaps with another answer, and a name that is unknown here, or
-//! whose look-up takes more than a quarter of the time, passes unchecked. Private addresses that the upstream proxy can
-//! reach are for its own rules to guard. A literal address is always checked. The upstream proxy's own address is the
-//! operator's word and is not.
+//! whose look-up takes more than a quarter of the time, passes unchecked; one whose look-up could not begin does not, or
+//! else who keeps the look-ups busy could have any name pass. Private addresses that the upstream proxy can reach are for
+//! its own rules to guard. A literal address is always checked. The upstream proxy's own address is the operator's word
+//! and is not.
 //!
 //! Addresses of the gateway itself are private or public like any other: a tunnel to its public name is allowed on
 //! the allowed ports, one to its loopback listener takes an exception. What happens over the connection is for
 //! [`crate::tunnel`].
 
 mod attempts;
+mod cord;
 mod resolve;
 mod upstream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,6 +38,8 @@ use url::Host;
 
 use crate::address::{AddressPolicy, Blocked};
 use crate::connect::Authority;
+pub use crate::places::Who;
+pub use cord::Cord;
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use upstream::{UpstreamProxy, UpstreamProxyError};
 
@@ -124,17 +128,19 @@ impl Dialer {
         }
     }
 
-    /// Opens a connection to `target`, ready for the tunnel's first byte.
-    pub async fn connect(&self, target: &Authority) -> Result<Dialed, DialError> {
+    /// Opens a connection to `target`, ready for the tunnel's first byte. Once `cord` is severed nothing more goes over it.
+    ///
+    /// `who` has asked for it.
+    pub async fn connect(&self, who: Who, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         if !self.options.allowed_ports.contains(&target.port) {
             return Err(DialError::PortNotAllowed(target.port));
         }
         let connecting = async {
             match &self.options.upstream {
-                None => self.connect_directly(target).await,
+                None => self.connect_directly(who, target, cord).await,
                 Some(proxy) => {
-                    self.check_for_upstream(target).await?;
-                    proxy.connect(target).await
+                    self.check_for_upstream(who, target).await?;
+                    proxy.connect(target, cord).await
                 }
             }
         };
@@ -143,13 +149,13 @@ impl Dialer {
             .unwrap_or(Err(DialError::TimedOut))
     }
 
-    async fn connect_directly(&self, target: &Authority) -> Result<Dialed, DialError> {
+    async fn connect_directly(&self, who: Who, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
         let addresses = match &target.host {
-            Host::Domain(name) => self.allowed_addresses(name).await?,
+            Host::Domain(name) => self.allowed_addresses(who, name).await?,
             Host::Ipv4(address) => vec![self.allowed(*address)?],
             Host::Ipv6(address) => vec![self.allowed(*address)?],
         };
-        let io = attempts::connect_first(&addresses, target.port)
+        let io = attempts::connect_first(&addresses, target.port, cord)
             .await
             .map_err(DialError::Connect)?;
         Ok(Dialed::plain(io, Vec::new()))
@@ -162,10 +168,10 @@ impl Dialer {
     }
 
     /// Those addresses of a name that may be dialled, at least one.
-    async fn allowed_addresses(&self, name: &str) -> Result<Vec<IpAddr>, DialError> {
+    async fn allowed_addresses(&self, who: Who, name: &str) -> Result<Vec<IpAddr>, DialError> {
         let mut addresses = self
             .resolver
-            .resolve(name)
+            .resolve(who, name, Duration::MAX)
             .await
             .map_err(DialError::NameNotFound)?;
         let mut blocked = None;
@@ -185,12 +191,15 @@ impl Dialer {
     }
 
     /// What can be checked here of a destination that the upstream proxy is going to dial.
-    async fn check_for_upstream(&self, target: &Authority) -> Result<(), DialError> {
+    async fn check_for_upstream(&self, who: Who, target: &Authority) -> Result<(), DialError> {
         match &target.host {
+            // By definition the machine itself (RFC 6761, section 6.3), which there is the proxy, resolved here or not.
+            Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => {
+                self.allowed(Ipv4Addr::LOCALHOST).map(drop)
+            }
             Host::Domain(name) => {
                 let share = self.options.connect_timeout / LOOKUP_SHARE;
-                let resolved = tokio::time::timeout(share, self.resolver.resolve(name)).await;
-                let Ok(Ok(addresses)) = resolved else {
+                let Ok(addresses) = self.resolver.resolve(who, name, share).await else {
                     return Ok(());
                 };
                 addresses

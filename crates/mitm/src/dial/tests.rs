@@ -1,6 +1,6 @@
 //! Direct connections: what is resolved, checked and dialled, and when it is given up.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_relay::access::registry::Sever as _;
@@ -21,6 +21,8 @@ pub(super) enum Answer {
     Addresses(Vec<IpAddr>),
     Failure,
     Silence,
+    /// The look-up does not even begin.
+    Crowd,
 }
 
 impl Script {
@@ -37,7 +39,7 @@ impl Script {
 }
 
 impl Resolve for Script {
-    fn resolve<'a>(&'a self, _name: &'a str) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, _who: Who, _name: &'a str, limit: Duration) -> Resolving<'a> {
         let at = self
             .asked
             .fetch_add(1, Ordering::SeqCst)
@@ -47,7 +49,8 @@ impl Resolve for Script {
             match answer {
                 Answer::Addresses(addresses) => Ok(addresses),
                 Answer::Failure => Err(io::Error::other("no such name")),
-                Answer::Silence => std::future::pending().await,
+                Answer::Silence => Ok(tokio::time::timeout(limit, std::future::pending()).await?),
+                Answer::Crowd => std::future::pending().await,
             }
         })
     }
@@ -62,6 +65,15 @@ pub(super) fn target(host: &str, port: u16) -> Authority {
         host: Host::parse(host).unwrap(),
         port,
     }
+}
+
+pub(super) fn somebody() -> Who {
+    Who::Network(Ipv4Addr::LOCALHOST.into())
+}
+
+/// Without anybody who could cut it off.
+pub(super) async fn connect(dialer: &Dialer, target: &Authority) -> Result<Dialed, DialError> {
+    dialer.connect(somebody(), target, &Cord::default()).await
 }
 
 fn options(port: u16, networks: &[&str]) -> DialOptions {
@@ -126,7 +138,7 @@ async fn what_was_checked_is_dialled_though_the_name_means_something_else_by_now
     let script = Script::new([addresses(&["127.0.0.1"]), addresses(&["127.0.0.2"])]);
     let dialer = Dialer::new(options(port, &["127.0.0.1/32"]), Arc::clone(&script) as _);
 
-    let mut tunnel = dialer.connect(&target("rebind.example", port)).await.unwrap();
+    let mut tunnel = connect(&dialer, &target("rebind.example", port)).await.unwrap();
     assert_eq!(script.asked(), 1);
     let (mut accepted, _) = listeners[0].accept().await.unwrap();
     assert!(is_untouched(&listeners[1]));
@@ -138,7 +150,9 @@ async fn what_was_checked_is_dialled_though_the_name_means_something_else_by_now
     tunnel.read_exact(&mut read).await.unwrap();
     assert_eq!(&read, b"ping");
 
-    let error = dialer.connect(&target("rebind.example", port)).await.unwrap_err();
+    let error = connect(&dialer, &target("rebind.example", port))
+        .await
+        .unwrap_err();
     assert!(matches!(error, DialError::Blocked(_)), "{error:?}");
     assert_eq!(script.asked(), 2);
     assert!(is_untouched(&listeners[1]));
@@ -149,7 +163,7 @@ async fn blocked_addresses_among_others_are_left_out() {
     let (listeners, port) = listeners(&[[127, 0, 0, 1], [127, 0, 0, 2]]).await;
     let script = Script::new([addresses(&["127.0.0.2", "::ffff:127.0.0.2", "::1", "127.0.0.1"])]);
     let dialer = Dialer::new(options(port, &["127.0.0.1/32"]), script);
-    dialer.connect(&target("mixed.example", port)).await.unwrap();
+    connect(&dialer, &target("mixed.example", port)).await.unwrap();
     listeners[0].accept().await.unwrap();
     assert!(is_untouched(&listeners[1]));
 }
@@ -161,13 +175,13 @@ async fn a_literal_is_checked_like_a_name_and_never_resolved() {
     let spellings = ["127.0.0.1", "2130706433", "0177.1", "[::ffff:127.0.0.1]"];
     let closed = Dialer::new(options(port, &[]), Arc::clone(&script) as _);
     for spelled in spellings {
-        let error = closed.connect(&target(spelled, port)).await.unwrap_err();
+        let error = connect(&closed, &target(spelled, port)).await.unwrap_err();
         assert!(matches!(error, DialError::Blocked(_)), "{spelled}: {error:?}");
     }
     assert!(is_untouched(&listeners[0]));
     let open = Dialer::new(options(port, &["127.0.0.0/8"]), Arc::clone(&script) as _);
     for spelled in spellings {
-        open.connect(&target(spelled, port)).await.unwrap();
+        connect(&open, &target(spelled, port)).await.unwrap();
         listeners[0].accept().await.unwrap();
     }
     assert_eq!(script.asked(), 0);
@@ -178,7 +192,7 @@ async fn a_port_that_is_not_allowed_is_not_even_resolved() {
     let script = Script::new([Answer::Silence]);
     let dialer = Dialer::new(DialOptions::default(), Arc::clone(&script) as _);
     for port in [0, 22, 25, 8080, 8443, u16::MAX] {
-        let error = dialer.connect(&target("mail.example", port)).await.unwrap_err();
+        let error = connect(&dialer, &target("mail.example", port)).await.unwrap_err();
         assert!(matches!(error, DialError::PortNotAllowed(refused) if refused == port));
         assert_eq!(error.status(), StatusCode::FORBIDDEN);
     }
@@ -193,7 +207,7 @@ async fn the_client_learns_what_failed_but_no_address() {
     let port = socket.local_addr().unwrap().port();
     let refused = |answer| {
         let dialer = Dialer::new(options(port, &["127.0.0.1/32"]), Script::new([answer]));
-        async move { dialer.connect(&target("some.example", port)).await.unwrap_err() }
+        async move { connect(&dialer, &target("some.example", port)).await.unwrap_err() }
     };
     let cases = [
         (
@@ -223,7 +237,7 @@ async fn only_so_many_addresses_of_a_name_are_tried() {
         let refusing = (0..count).map(|at| IpAddr::from([127, 0, 1, at]));
         let answer = Answer::Addresses(refusing.chain([IpAddr::from([127, 0, 0, 1])]).collect());
         let dialer = Dialer::new(options(port, &["127.0.0.0/8"]), Script::new([answer]));
-        async move { dialer.connect(&target("many.example", port)).await }
+        async move { connect(&dialer, &target("many.example", port)).await }
     };
     let most = u8::try_from(MAX_ATTEMPTS).unwrap();
     with_refusing(most - 1).await.unwrap();
@@ -235,7 +249,9 @@ async fn only_so_many_addresses_of_a_name_are_tried() {
 async fn a_resolver_that_keeps_silent_is_given_up_in_time() {
     let dialer = Dialer::new(options(443, &[]), Script::new([Answer::Silence]));
     let start = Instant::now();
-    let error = dialer.connect(&target("silent.example", 443)).await.unwrap_err();
+    let error = connect(&dialer, &target("silent.example", 443))
+        .await
+        .unwrap_err();
     assert!(matches!(error, DialError::TimedOut), "{error:?}");
     assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
     assert_eq!(start.elapsed().as_secs(), 10);
@@ -248,7 +264,7 @@ async fn an_address_that_never_accepts_is_given_up_in_time() {
     let script = Script::new([addresses(&["127.0.0.2", "127.0.0.2"])]);
     let dialer = Dialer::new(options(port, &["127.0.0.0/8"]), script);
     let start = Instant::now();
-    let error = dialer.connect(&target("deaf.example", port)).await.unwrap_err();
+    let error = connect(&dialer, &target("deaf.example", port)).await.unwrap_err();
     assert!(matches!(error, DialError::TimedOut), "{error:?}");
     assert_eq!(start.elapsed().as_secs(), 10);
 }
@@ -260,7 +276,7 @@ async fn an_address_that_never_accepts_costs_a_quarter_of_a_second_when_there_is
     let script = Script::new([addresses(&["127.0.0.2", "127.0.0.1"])]);
     let dialer = Dialer::new(options(port, &["127.0.0.0/8"]), script);
     let start = Instant::now();
-    dialer.connect(&target("half.example", port)).await.unwrap();
+    connect(&dialer, &target("half.example", port)).await.unwrap();
     listeners[0].accept().await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(250) && start.elapsed() < Duration::from_secs(1));
 }
@@ -269,7 +285,7 @@ async fn an_address_that_never_accepts_costs_a_quarter_of_a_second_when_there_is
 async fn a_connection_can_be_cut() {
     let (listeners, port) = listeners(&[[127, 0, 0, 1]]).await;
     let dialer = Dialer::new(options(port, &["127.0.0.0/8"]), Script::new([Answer::Silence]));
-    let mut tunnel = dialer.connect(&target("127.0.0.1", port)).await.unwrap();
+    let mut tunnel = connect(&dialer, &target("127.0.0.1", port)).await.unwrap();
     let (mut accepted, _) = listeners[0].accept().await.unwrap();
     tunnel.line().sever();
     assert!(tunnel.write_all(b"late").await.is_err());

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::{DialError, Dialed, MAX_ATTEMPTS, Resolve as _, SystemResolver, attempts};
+use super::{Cord, DialError, Dialed, MAX_ATTEMPTS, SystemResolver, attempts};
 use crate::connect::Authority;
 
 /// The longest head of an answer that is read.
@@ -137,8 +137,8 @@ impl UpstreamProxy {
     }
 
     /// Opens a tunnel to `target` through this proxy.
-    pub(super) async fn connect(&self, target: &Authority) -> Result<Dialed, DialError> {
-        let io = self.connect_tcp().await.map_err(DialError::UpstreamConnect)?;
+    pub(super) async fn connect(&self, target: &Authority, cord: &Cord) -> Result<Dialed, DialError> {
+        let io = self.connect_tcp(cord).await.map_err(DialError::UpstreamConnect)?;
         let Some((connector, name)) = &self.tls else {
             let (io, ahead) = self.ask(io, target).await?;
             return Ok(Dialed::plain(io, ahead));
@@ -148,14 +148,14 @@ impl UpstreamProxy {
         Ok(Dialed::tls(io, ahead))
     }
 
-    async fn connect_tcp(&self) -> io::Result<LineIo> {
+    async fn connect_tcp(&self, cord: &Cord) -> io::Result<LineIo> {
         let mut addresses = match &self.authority.host {
-            Host::Domain(name) => self.resolver.resolve(name).await?,
+            Host::Domain(name) => self.resolver.resolve_for_all(name).await?,
             Host::Ipv4(address) => vec![(*address).into()],
             Host::Ipv6(address) => vec![(*address).into()],
         };
         addresses.truncate(MAX_ATTEMPTS);
-        attempts::connect_first(&addresses, self.authority.port).await
+        attempts::connect_first(&addresses, self.authority.port, cord).await
     }
 
     /// Sends CONNECT and reads the answer; gives the connection back with what came after the answer's head.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either};
 use gateway_relay::listen::Serve;
@@ -12,7 +13,7 @@ use gateway_relay::{Pinned, RequestBody, ResponseBody};
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tower::Service;
 
 use crate::connect::Authority;
@@ -121,12 +122,21 @@ fn refuse(
     body: RequestBody,
 ) -> BoxFuture<'static, Result<Response<ResponseBody>, Infallible>> {
     async move {
-        let read = Limited::new(body, DRAIN_BYTES).collect();
         // However it went, the answer is the same.
-        let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+        let _ = tokio::time::timeout(DRAIN_TIME, throw_away(body)).await;
         Ok(misfit.into_response())
     }
     .boxed()
+}
+
+/// Keeps none of what it reads: the bodies of refused requests are in no budget.
+async fn throw_away(mut body: RequestBody) {
+    let mut total = 0;
+    while total < DRAIN_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        total += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 // === impl Misfit ===
@@ -166,7 +176,20 @@ impl Misfit {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
     use super::*;
+
+    /// Counted by its owner.
+    struct Piece(Arc<[u8; 1024]>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            &*self.0
+        }
+    }
 
     fn verdict(version: Version, uri: &str, hosts: &[&str]) -> Result<(), Misfit> {
         let mut request = Request::builder().version(version).uri(uri);
@@ -224,6 +247,21 @@ mod tests {
                 "{version:?} {uri} {hosts:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_refused_request_is_kept_nowhere() {
+        let piece = Arc::new([0; 1024]);
+        let (made, mut most) = (Arc::clone(&piece), 0);
+        let frames = futures_util::stream::iter(0..).map(move |_| {
+            most = most.max(Arc::strong_count(&made) - 2);
+            assert!(most <= 2, "{most} pieces are kept");
+            Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Piece(Arc::clone(&made)))))
+        });
+        let body = RequestBody::new(StreamBody::new(frames));
+        let response = refuse(Misfit::Misdirected, body).await.unwrap();
+        assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(Arc::strong_count(&piece), 1);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! One client: its handshake with the proxy, and its requests until one leads somewhere.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
 use gateway_core::ProviderName;
+use gateway_core::token::hides_token;
 use gateway_relay::access::registry::Sever as _;
 use gateway_relay::access::{AccessError, Side};
 use gateway_relay::listen::io::{Line, LineIo, Sniffed};
@@ -16,10 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{Answer, GO_AWAY, send_last};
 use super::asking::{Asking, NoHead};
-use super::strangers::Stranger;
 use super::{Outcome, Proxy, Shared};
 use crate::connect::{Authority, Head, InvalidAuthority, PREFACE, proxy_token};
 use crate::pass::Pass;
+use crate::places::{Place, Who, network};
 use crate::{intercept, tunnel};
 
 /// How often a client may ask on one connection: to learn that a credential is needed, to send one, and to send another.
@@ -67,7 +68,7 @@ pub(super) async fn serve<S: Serve>(
     tasks: TaskTracker,
 ) {
     let Proxy { shared, service } = proxy;
-    let Some(stranger) = shared.strangers.enter(peer.ip()) else {
+    let Some(stranger) = shared.strangers.enter(network(peer.ip())) else {
         shared.counters.count(Outcome::Flooded);
         return tracing::debug!(%peer, "too many connections from this address wait to be admitted");
     };
@@ -101,7 +102,7 @@ impl Client {
         self,
         io: LineIo,
         tls: Option<Arc<rustls::ServerConfig>>,
-        stranger: Stranger,
+        stranger: Place<IpAddr>,
         service: S,
     ) {
         let Some(tls) = tls else {
@@ -123,15 +124,20 @@ impl Client {
 
     /// Hears what the client wants and goes there. The steps stand on the heap, each for its time, so that a tunnel takes
     /// the memory of a tunnel and not that of all that might have been.
-    async fn attend<S: Serve, I>(self, io: I, stranger: Stranger, service: S)
+    async fn attend<S: Serve, I>(self, io: I, stranger: Place<IpAddr>, service: S)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let asked = Box::pin(self.converse(io)).await;
-        drop(stranger);
-        let Some((granted, io)) = asked else {
+        let Some((granted, io)) = Box::pin(self.converse(io)).await else {
             return;
         };
+        let who = self.who(&granted);
+        let Some(_place) = self.shared.connections.enter(who) else {
+            let answer = Answer::busy("you have too many connections through this proxy; close some");
+            self.note(Outcome::Crowded, answer.message());
+            return answer.send_last(io).await;
+        };
+        drop(stranger);
         match granted {
             Granted::Intercept {
                 authority,
@@ -139,8 +145,17 @@ impl Client {
                 pass,
             } => Box::pin(intercept::run(self, io, authority, provider, pass, service)).await,
             Granted::Tunnel { authority, pass } => {
-                Box::pin(tunnel::run(&self, io, &authority, pass)).await;
+                Box::pin(tunnel::run(&self, who, io, &authority, pass)).await;
             }
+        }
+    }
+
+    fn who(&self, granted: &Granted) -> Who {
+        match granted {
+            Granted::Intercept { pass, .. } | Granted::Tunnel { pass: Some(pass), .. } => {
+                Who::User(pass.user_id())
+            }
+            Granted::Tunnel { pass: None, .. } => Who::Network(network(self.peer.ip())),
         }
     }
 
@@ -222,6 +237,13 @@ impl Client {
     async fn grant(&self, head: &Head<'_>) -> Result<Granted, Refused> {
         if !head.is_connect() {
             return Err(Refused::not_connect(head.target));
+        }
+        // As a name it would be looked up, told to an upstream proxy and logged.
+        if hides_token(head.target.as_bytes()) {
+            return Err(Refused::malformed(
+                "a gateway token stands in the target; it belongs into the proxy's address, as the password"
+                    .into(),
+            ));
         }
         let authority: Authority = head
             .target

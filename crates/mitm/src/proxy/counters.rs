@@ -28,6 +28,8 @@ pub enum Outcome {
     Unreachable,
     /// No certificate could be made for the host (502).
     NoCertificate,
+    /// The user has as many connections as one may have (503).
+    Crowded,
     /// Too many from one address that had not been admitted; closed without an answer.
     Flooded,
 }
@@ -48,7 +50,7 @@ pub(crate) struct Gauge(Arc<AtomicUsize>);
 // === impl Outcome ===
 
 impl Outcome {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Intercepted,
         Self::Tunnelled,
         Self::Malformed,
@@ -60,6 +62,7 @@ impl Outcome {
         Self::Blocked,
         Self::Unreachable,
         Self::NoCertificate,
+        Self::Crowded,
         Self::Flooded,
     ];
 
@@ -77,6 +80,7 @@ impl Outcome {
             Self::Blocked => "blocked",
             Self::Unreachable => "unreachable",
             Self::NoCertificate => "no_certificate",
+            Self::Crowded => "crowded",
             Self::Flooded => "flooded",
         }
     }

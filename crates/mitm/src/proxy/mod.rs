@@ -11,9 +11,9 @@ mod answer;
 mod asking;
 mod client;
 mod counters;
-mod strangers;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use tokio_util::task::TaskTracker;
 use crate::connect::Authority;
 use crate::dial::Dialer;
 use crate::leaf::Leaves;
+use crate::places::{Places, Who};
 pub(crate) use answer::{Answer, ESTABLISHED};
 pub(crate) use client::Client;
 pub use counters::{Outcome, ProxyCounters};
-use strangers::Strangers;
 
 /// What the proxy does, and within which bounds.
 #[derive(Clone, Debug)]
@@ -46,6 +46,9 @@ pub struct ProxyOptions {
     /// Connections from one address (IPv6: one network of 64 bits) that have not been admitted yet. Further ones are
     /// closed at once.
     pub strangers_per_address: usize,
+    /// Connections of one user, or of one address where no token is needed: a part of those that the listener takes.
+    /// Further ones are refused with 503.
+    pub connections_per_user: usize,
 }
 
 /// A host whose TLS is ended here.
@@ -70,7 +73,10 @@ pub(crate) struct Shared {
     pub(crate) dialer: Dialer,
     pub(crate) access: Arc<Access>,
     pub(crate) counters: Arc<ProxyCounters>,
-    strangers: Arc<Strangers>,
+    /// By network: connections that have not been admitted yet. A client with a token is among them for milliseconds; who
+    /// has none could otherwise hold every place of the listener, each for as long as a handshake and a head may take.
+    strangers: Arc<Places<IpAddr>>,
+    connections: Arc<Places<Who>>,
 }
 
 // === impl ProxyOptions ===
@@ -84,6 +90,7 @@ impl Default for ProxyOptions {
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             strangers_per_address: 256,
+            connections_per_user: 4096,
         }
     }
 }
@@ -106,7 +113,8 @@ impl<S: Serve> Proxy<S> {
                 .entry(host.authority.clone())
                 .or_insert_with(|| host.provider.clone());
         }
-        let strangers = Strangers::new(options.strangers_per_address);
+        let strangers = Places::new(options.strangers_per_address);
+        let connections = Places::new(options.connections_per_user);
         Self {
             shared: Arc::new(Shared {
                 hosts,
@@ -116,6 +124,7 @@ impl<S: Serve> Proxy<S> {
                 access,
                 counters: Arc::default(),
                 strangers: Arc::new(strangers),
+                connections: Arc::new(connections),
             }),
             service,
         }

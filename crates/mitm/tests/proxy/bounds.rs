@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use gateway_mitm::proxy::{Outcome, ProxyOptions};
 
-use crate::support::{End, PROVIDER, Setup, World, patiently, until};
+use crate::support::{End, PROVIDER, SILENT, Setup, Target, World, patiently, until};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -121,6 +121,49 @@ async fn an_address_has_only_so_many_connections_that_are_not_admitted() {
     drop((clients, next, intercepted));
     world.is_quiet().await;
     world.finished().await;
+}
+
+#[tokio::test]
+async fn a_user_has_only_so_many_connections() {
+    let world = World::with(Setup {
+        options: ProxyOptions {
+            connections_per_user: 2,
+            allow_anonymous_tunnels: true,
+            ..ProxyOptions::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let (token, other, target) = (world.token(), world.token(), Target::listen().await);
+    let (authority, silent) = (target.authority(), format!("{SILENT}:443"));
+    let intercepted = world.connected(&token, &format!("{PROVIDER}:443")).await;
+    // One that is being dialled counts.
+    let mut dialling = vec![world.client().await];
+    dialling[0].connect(&silent, Some(&token)).await;
+    patiently("the look-up", world.names.asked.notified()).await;
+    let mut further = world.client().await;
+    further.connect(&authority, Some(&token)).await;
+    let answer = further.answer().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("Retry-After: 1"), "{answer:?}");
+    assert_eq!(world.counters.outcomes(Outcome::Crowded), 1);
+    // Others have their own, those without a token as well.
+    let spared = [
+        world.connected(&other, &authority).await,
+        world.connected(&other, &authority).await,
+    ];
+    for _ in 0..2 {
+        let mut client = world.client().await;
+        client.connect(&silent, None).await;
+        patiently("the look-up", world.names.asked.notified()).await;
+        dialling.push(client);
+    }
+    let mut further = world.client().await;
+    further.connect(&authority, None).await;
+    assert_eq!(further.answer().await.status, 503);
+    drop((intercepted, spared));
+    until("room for another", || world.counters.intercepted() == 0).await;
+    drop(world.connected(&token, &authority).await);
 }
 
 #[tokio::test]

@@ -34,6 +34,9 @@ async fn a_bad_target_is_refused_in_words() {
         ("[fe80::1%25eth0]:443", "host:port"),
         ("a%2eb:443", "host:port"),
         ("/", "host:port"),
+        // A name of this shape would be looked up, and told to an upstream proxy.
+        (&format!("{}:443", world.token().expose()), "token"),
+        (&format!("a.{}.test:443", world.token().expose()), "token"),
     ] {
         refused(
             &world,
@@ -43,7 +46,7 @@ async fn a_bad_target_is_refused_in_words() {
         )
         .await;
     }
-    assert_eq!(world.counters.outcomes(Outcome::Malformed), 9);
+    assert_eq!(world.counters.outcomes(Outcome::Malformed), 11);
     world.finished().await;
 }
 

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use gateway_core::{ApiToken, Clock as _, ManualClock, Scopes, SystemClock, Timestamp};
 use gateway_mitm::ca::CertificateAuthority;
-use gateway_mitm::dial::{DialOptions, Dialer, Resolve, Resolving};
+use gateway_mitm::dial::{DialOptions, Dialer, Resolve, Resolving, Who};
 use gateway_mitm::leaf::Leaves;
 use gateway_mitm::proxy::{InterceptedHost, Proxy, ProxyCounters, ProxyOptions, serve};
 use gateway_relay::access::checkpoint::CheckpointHook;
@@ -72,7 +72,7 @@ pub(crate) struct Names {
 struct Resolver(Arc<Names>);
 
 impl Resolve for Resolver {
-    fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, _who: Who, name: &'a str, _limit: Duration) -> Resolving<'a> {
         Box::pin(async move {
             match name {
                 SILENT => {

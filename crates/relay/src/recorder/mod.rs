@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use gateway_core::interception::{End, Entry, Record, Start, ToolUsage};
+use gateway_core::interception::{End, Entry, Record, Records, Start, ToolUsage};
 use gateway_core::{InterceptionId, ProviderName, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -48,7 +48,7 @@ pub struct RecorderTimes {
 /// Where records are kept.
 pub trait RecordSink: Send + Sync + 'static {
     /// Commits all of them, in their order, or none. The same records may come again after an error.
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), SinkError>>;
+    fn commit(&self, records: Records) -> BoxFuture<'_, Result<(), SinkError>>;
 
     /// Keeps no more than the fact that a record was there, for one that was refused.
     fn commit_unrecordable<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), SinkError>>;
@@ -226,6 +226,10 @@ impl Queue {
             .map(|waiting| waiting.since)
             .chain(self.committing_since)
             .min()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ahead.is_empty() && self.starts.is_empty()
     }
 
     fn push(&mut self, lane: Lane, waiting: Waiting) {

@@ -55,7 +55,7 @@ fn prompt(record: &Record) -> Option<String> {
 }
 
 impl RecordSink for Memory {
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), SinkError>> {
+    fn commit(&self, records: Records) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async move {
             self.gate.acquire().await.unwrap().forget();
             let outage = &self.outage;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gateway_core::interception::Record;
+use gateway_core::interception::{Record, Records};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,10 @@ use crate::causes::causes;
 /// A group takes no further interception once it has this many records, or this many bytes.
 const GROUP_RECORDS: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long records may gather under load. A group of fifty costs half of what its records cost in groups of ten, and a
+/// provider takes far longer than this.
+const GATHERING: Duration = Duration::from_millis(3);
 
 /// How often a group of more than so many records is tried before its halves are.
 const ATTEMPTS: u32 = 3;
@@ -44,9 +48,11 @@ enum Refused {
 struct Group {
     records: Vec<Record>,
     bytes: usize,
-    /// With the range of the slot's records.
-    slots: Vec<(Arc<Slot>, Taken, Range<usize>)>,
+    slots: Vec<Share>,
 }
+
+/// What a slot has in a group, with the range of its records there.
+type Share = (Arc<Slot>, Taken, Range<usize>);
 
 // === impl Writer ===
 
@@ -61,6 +67,7 @@ impl Writer {
             let group = self.shared.queue.lock().take_group();
             if let Some(group) = group {
                 self.commit(group).await;
+                self.gather(&stop).await;
                 continue;
             }
             if stop.is_cancelled() {
@@ -73,21 +80,34 @@ impl Writer {
         }
     }
 
+    /// Where records came while others were being committed, there are many, and larger groups cost less. So they are
+    /// given a moment to gather. A record that comes alone waits for nothing.
+    async fn gather(&self, stop: &CancellationToken) {
+        if self.shared.queue.lock().is_empty() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GATHERING) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
     async fn commit(&self, group: Group) {
+        let gathered = Records::from(group.records);
         // Ranges still to be committed, the first on top.
         let mut parts = Vec::with_capacity(1);
-        parts.push(0..group.records.len());
+        parts.push(0..gathered.len());
         while let Some(part) = parts.pop() {
-            let records = &group.records[part.clone()];
+            let records = gathered.part(part.clone());
             // Smaller parts are tried for ever, larger ones only so often: it may be their size that the database does not
             // bear.
             let attempts = (records.len() > SMALL).then_some(ATTEMPTS);
-            let commit = || self.shared.sink.commit(records);
+            let commit = || self.shared.sink.commit(records.clone());
             match self.insist(attempts, commit).await {
                 Ok(()) => {}
                 Err(Refused::Record(error)) if records.len() == 1 => {
                     tracing::error!(interception = %records[0].id, error, "a record was refused; only that it was there is kept");
-                    self.commit_bare(&group, part.start).await;
+                    self.commit_bare(&group.slots, &records[0], part.start).await;
                 }
                 Err(refused) => {
                     let records = records.len();
@@ -107,12 +127,12 @@ impl Writer {
         self.shared.queue.lock().committing_since = None;
     }
 
-    async fn commit_bare(&self, group: &Group, at: usize) {
-        let record = &group.records[at];
+    /// `at` says where the record stands in its group.
+    async fn commit_bare(&self, slots: &[Share], record: &Record, at: usize) {
         let commit = || self.shared.sink.commit_unrecordable(record);
         if let Err(refused) = self.insist(None, commit).await {
             tracing::error!(interception = %record.id, %refused, "a record is lost");
-            for (slot, _, range) in &group.slots {
+            for (slot, _, range) in slots {
                 if range.contains(&at) {
                     slot.note_lost();
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use gateway_core::interception::{End, Entry, ModelThought, Record, Start, ToolUsage};
+use gateway_core::interception::{self, End, Entry, ModelThought, Record, Start, ToolUsage};
 use gateway_core::{InterceptionId, ProviderName, UserId};
 use gateway_relay::recorder::{RecordSink, SinkError};
 use parking_lot::Mutex;
@@ -106,7 +106,7 @@ impl Kept {
 }
 
 impl RecordSink for Records {
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), SinkError>> {
+    fn commit(&self, records: interception::Records) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async move {
             let has_more = records
                 .iter()
@@ -121,7 +121,7 @@ impl RecordSink for Records {
             if state == State::Fails {
                 return Err(SinkError::Unavailable("the database is gone".into()));
             }
-            self.committed.lock().extend_from_slice(records);
+            self.committed.lock().extend_from_slice(&records);
             self.changed.send_modify(|count| *count += 1);
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use gateway_core::interception::Record;
+use gateway_core::interception::{Record, Records};
 use gateway_core::{ProviderName, RunId, UserId};
 use gateway_relay::recorder::{RecordSink, SinkError};
 use gateway_store::{Store, StoreError};
@@ -18,12 +18,12 @@ pub(crate) struct StoreRecords {
 }
 
 impl RecordSink for StoreRecords {
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), SinkError>> {
+    fn commit(&self, records: Records) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
-            let committed = self.store.interceptions().commit(self.run, records).await;
+            let committed = self.store.interceptions().commit(self.run, records.clone()).await;
             committed.map_err(sink_error)?;
             if let Some(log) = &self.log {
-                log.tell(records);
+                log.tell(&records);
             }
             Ok(())
         }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
+use gateway_core::Permission;
 
 use super::assets::Assets;
 use super::session::Session;
@@ -49,6 +50,7 @@ pub(super) enum Place {
     Tokens,
     Sessions,
     Password,
+    People,
 }
 
 /// What has just been done, told on the page that follows.
@@ -58,6 +60,13 @@ pub(super) enum Notice {
     SessionEnded,
     PasswordChanged,
     PasswordAndTokensChanged,
+    PersonCreated,
+    PersonSuspended,
+    PersonActivated,
+    PersonDeleted,
+    RolesChanged,
+    PasswordReset,
+    PasswordAndTokensReset,
 }
 
 // === impl Page ===
@@ -119,11 +128,9 @@ fn navigation(session: &Session, here: Place) -> Vec<Group> {
             })
             .collect(),
     };
-    let reads_records = session
-        .requester()
-        .roles
-        .allow(gateway_core::Permission::ReadRecords);
-    let gateway: &[Place] = if reads_records {
+    let roles = &session.requester().roles;
+    let mut groups = Vec::new();
+    let gateway: &[Place] = if roles.allow(Permission::ReadRecords) {
         &[
             Place::AiSessions,
             Place::Usage,
@@ -134,10 +141,15 @@ fn navigation(session: &Session, here: Place) -> Vec<Group> {
     } else {
         &[Place::AiSessions, Place::Usage, Place::Proxy]
     };
-    vec![
-        group("AI gateway", gateway),
-        group("Account", &[Place::Tokens, Place::Sessions, Place::Password]),
-    ]
+    groups.push(group("AI gateway", gateway));
+    if roles.allow(Permission::ReadUsers) {
+        groups.push(group("Administration", &[Place::People]));
+    }
+    groups.push(group(
+        "Account",
+        &[Place::Tokens, Place::Sessions, Place::Password],
+    ));
+    groups
 }
 
 // === impl Place ===
@@ -153,6 +165,7 @@ impl Place {
             Self::Tokens => "/settings/tokens",
             Self::Sessions => "/settings/sessions",
             Self::Password => "/settings/password",
+            Self::People => "/users",
         }
     }
 
@@ -166,6 +179,7 @@ impl Place {
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
             Self::Password => "Password",
+            Self::People => "People",
         }
     }
 }
@@ -173,11 +187,18 @@ impl Place {
 // === impl Notice ===
 
 impl Notice {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 11] = [
         Self::TokenDeleted,
         Self::SessionEnded,
         Self::PasswordChanged,
         Self::PasswordAndTokensChanged,
+        Self::PersonCreated,
+        Self::PersonSuspended,
+        Self::PersonActivated,
+        Self::PersonDeleted,
+        Self::RolesChanged,
+        Self::PasswordReset,
+        Self::PasswordAndTokensReset,
     ];
 
     /// How an address names it.
@@ -187,6 +208,13 @@ impl Notice {
             Self::SessionEnded => "session-ended",
             Self::PasswordChanged => "password-changed",
             Self::PasswordAndTokensChanged => "password-and-tokens-changed",
+            Self::PersonCreated => "person-created",
+            Self::PersonSuspended => "person-suspended",
+            Self::PersonActivated => "person-activated",
+            Self::PersonDeleted => "person-deleted",
+            Self::RolesChanged => "roles-changed",
+            Self::PasswordReset => "password-reset",
+            Self::PasswordAndTokensReset => "password-and-tokens-reset",
         }
     }
 
@@ -203,6 +231,17 @@ impl Notice {
             Self::PasswordChanged => "The password is changed, and all other sessions have ended.",
             Self::PasswordAndTokensChanged => {
                 "The password is changed, all other sessions have ended, and all tokens are deleted."
+            }
+            Self::PersonCreated => "The account is made.",
+            Self::PersonSuspended => {
+                "The account is suspended. None of its tokens is accepted any more, and what was running with them is cut."
+            }
+            Self::PersonActivated => "The account is active again, and its tokens with it.",
+            Self::PersonDeleted => "The account is deleted, with all of its tokens and sessions.",
+            Self::RolesChanged => "The roles are changed.",
+            Self::PasswordReset => "The password is set, and all sessions of this account have ended.",
+            Self::PasswordAndTokensReset => {
+                "The password is set, and all sessions and tokens of this account are gone."
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The dashboard: pages for people, rendered here and complete without a script.
 //!
 //! To add a page: a file in `pages` with its handlers and the context of its template, the template of the same name
-//! under `templates`, a line in [`router`] and, if it is to be found, one in `layout::navigation`. Handlers go through
-//! the same services as the REST API; they hold no rule and no SQL.
+//! under `templates`, a line in [`router`], if it is to be found one in `layout::navigation`, and one in
+//! `tests/browser/pages.py`, so that it is looked at. Handlers go through the same services as the REST API; they hold
+//! no rule and no SQL.
 //!
 //! What every page can rely on stands in the layers of [`router`]: a verified session (`session`), the headers that
 //! keep a page to itself (`headers`), and, for whatever changes something, the two checks of `csrf`. The REST API does
@@ -91,6 +92,7 @@ pub(crate) fn router(state: ApiState) -> Router {
             get(pages::password::form).post(pages::password::submit),
         )
         .merge(of_the_gateway())
+        .merge(people())
         .route_layer(from_fn_with_state(state.clone(), session::required));
     for_anybody
         .merge(signed_in)
@@ -124,6 +126,35 @@ fn of_the_gateway() -> Router<ApiState> {
         .route("/ai-gateway/proxy", get(pages::proxy::show))
         .route("/ai-gateway/proxy/ca-cert.pem", get(pages::proxy::certificate))
         .route("/audit", get(pages::audit::list))
+}
+
+/// The pages about people and service accounts.
+fn people() -> Router<ApiState> {
+    use pages::people::{create, delete, list, password, person, status};
+    use pages::{token_create, token_delete};
+    Router::new()
+        .route("/users", get(list::list))
+        .route("/users/new", get(create::form).post(create::submit))
+        .route("/users/{id}", get(person::show))
+        .route(
+            "/users/{id}/roles",
+            get(person::ask_again).post(person::set_roles),
+        )
+        .route("/users/{id}/suspend", get(status::ask).post(status::suspend))
+        .route(
+            "/users/{id}/activate",
+            get(person::ask_again).post(status::activate),
+        )
+        .route("/users/{id}/password", get(password::form).post(password::submit))
+        .route("/users/{id}/delete", get(delete::ask).post(delete::submit))
+        .route(
+            "/users/{id}/tokens/new",
+            get(token_create::form_for).post(token_create::submit_for),
+        )
+        .route(
+            "/users/{id}/tokens/{token}/delete",
+            get(token_delete::ask_for).post(token_delete::submit_for),
+        )
 }
 
 /// Programs with a wrong base URL end up here, too, and are told in the way of the REST API.

@@ -32,6 +32,16 @@ impl Pager {
         }
     }
 
+    /// The rows of a page, as the store takes them: how many, and how many to leave out before them.
+    pub(super) fn window(number: usize) -> (u32, u32) {
+        let before = u32::try_from(number.saturating_sub(1).saturating_mul(ROWS)).unwrap_or(u32::MAX);
+        (u32::try_from(ROWS).unwrap_or(u32::MAX), before)
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
     /// What is on this page.
     pub(super) fn slice<'a, T>(&self, rows: &'a [T]) -> &'a [T] {
         let start = (self.number - 1) * ROWS;
@@ -52,5 +62,8 @@ mod tests {
         assert_eq!(slice(Some(3)), rows[50..]);
         assert_eq!(slice(Some(usize::MAX)), rows[50..]);
         assert_eq!(Pager::new(0, Some(7), "").slice(&rows[..0]).len(), 0);
+        assert_eq!(Pager::window(1), (25, 0));
+        assert_eq!(Pager::window(3), (25, 50));
+        assert_eq!(Pager::window(usize::MAX), (25, u32::MAX));
     }
 }

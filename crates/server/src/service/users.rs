@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway_core::audit::Source;
-use gateway_core::{Permission, Role, Roles, Secret, TokenId, User, UserId, UserStatus};
+use gateway_core::{Permission, Role, Roles, Secret, TokenId, TokenKind, User, UserId, UserStatus};
 use gateway_store::{NewUser, TokenFilter, UserFilter, UserPage};
 
 use super::error::ServiceError;
@@ -20,6 +20,30 @@ pub struct UserRequest {
     pub is_service_account: bool,
     /// The user cannot sign in with a password.
     pub without_password: bool,
+}
+
+/// What somebody may do with one user.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one right each; none follows from another"
+)]
+pub struct RightsOver {
+    pub is_self: bool,
+    /// Suspend, activate, delete, and set the password.
+    pub can_manage: bool,
+    pub can_set_roles: bool,
+    pub can_read_tokens: bool,
+    /// Make and remove tokens.
+    pub can_manage_tokens: bool,
+}
+
+/// What dies with a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenCounts {
+    /// Those that have not expired.
+    pub api_tokens: usize,
+    pub sessions: usize,
 }
 
 // === impl Services ===
@@ -60,6 +84,42 @@ impl Services {
             Ok((user, Revoked::Nothing))
         })
         .await
+    }
+
+    /// What the operations on this user will allow, so that nobody is offered what would be refused.
+    pub fn rights_over(&self, caller: &Requester, user: &User) -> RightsOver {
+        let is_self = user.id == caller.user_id;
+        let may = |needs| caller.roles.allow(needs);
+        RightsOver {
+            is_self,
+            can_manage: !is_self && needs_for(caller, user).is_ok(),
+            can_set_roles: !is_self && may(Permission::ManageRoles),
+            can_read_tokens: is_self || may(Permission::ReadTokens),
+            can_manage_tokens: is_self || may(Permission::ManageTokens),
+        }
+    }
+
+    /// How many tokens deleting this user takes away, for those who may do that.
+    pub async fn count_tokens(&self, caller: &Requester, target: &str) -> Result<TokenCounts, ServiceError> {
+        let user = self.user(caller, target, Permission::ReadUsers).await?;
+        needs_for(caller, &user)?;
+        let filter = TokenFilter {
+            user: Some(user.id),
+            kind: None,
+            include_expired: false,
+            now: self.clock.now(),
+            after: None,
+            limit: 0,
+        };
+        let tokens = self.store.tokens().list(filter).await?;
+        let sessions = tokens
+            .iter()
+            .filter(|token| token.record.kind == TokenKind::Session)
+            .count();
+        Ok(TokenCounts {
+            api_tokens: tokens.len() - sessions,
+            sessions,
+        })
     }
 
     async fn initial_password(&self, request: &UserRequest) -> Result<Option<String>, ServiceError> {

@@ -3,10 +3,17 @@
 use gateway_core::InterceptionId;
 use gateway_core::interception::{End, Entry, Mark, Record, Start, TokenUsage, ToolUsage};
 
-use crate::db::{Tx, on};
+use super::batch::{ManyRows, WriteRows, Writer};
 use crate::fault::Fault;
 
-const MARK: &str = "UPDATE aibridge_interceptions SET marks = marks | $2 WHERE id = $1";
+static MARK: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "UPDATE aibridge_interceptions AS i SET marks = i.marks | v.column2 FROM (VALUES ",
+        2,
+        ") AS v WHERE i.id = v.column1",
+    ),
+    "UPDATE aibridge_interceptions SET marks = marks | ?2 WHERE id = ?1",
+);
 
 /// The client of which nothing is known.
 const UNKNOWN_CLIENT: &str = "Unknown";
@@ -82,13 +89,8 @@ fn stripped_end(end: &End) -> End {
 }
 
 /// Marks the interception, whichever of its records it was.
-pub(super) async fn mark(tx: &mut Tx, id: InterceptionId) -> Result<(), Fault> {
+pub(super) async fn mark(writer: &mut impl Writer, id: InterceptionId) -> Result<(), Fault> {
     let mark: gateway_core::interception::Marks = [Mark::Unrecordable].into_iter().collect();
-    on!(tx.conn(), |c| sqlx::query(MARK)
-        .bind(id.to_string())
-        .bind(i64::from(mark.bits()))
-        .execute(c)
-        .await
-        .map(drop))?;
-    Ok(())
+    let row = [id.to_string().into(), i64::from(mark.bits()).into()];
+    writer.write(&MARK, &row).await
 }

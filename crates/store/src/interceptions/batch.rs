@@ -3,11 +3,15 @@
 //! The numbers of rows are powers of two, filled up with rows of NULL that the statement must pass over, so that the
 //! number of distinct statements, which are kept prepared, is bounded. What comes before and after the list has no
 //! parameters of its own. The columns of the list are called `column1`, `column2`, ... on both engines.
+//!
+//! What commits a group has a second text, for one row: where a statement costs no trip, row by row is faster, by a
+//! third of what a group takes on SQLite. [`Writer`] is what such statements run on.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, SqlStr};
@@ -42,6 +46,36 @@ pub(super) struct ManyRows {
     tail: &'static str,
     sqlite: [OnceLock<String>; SIZES],
     postgres: [OnceLock<String>; SIZES],
+}
+
+/// A statement that writes rows, as many at once as there are, or each by itself.
+#[derive(Debug)]
+pub(super) struct WriteRows {
+    many: ManyRows,
+    /// With the values of a row as `?1`, `?2`, ...
+    one: &'static str,
+    /// Where `one` only finds what is to be returned: what is done to it.
+    then: Option<&'static str>,
+}
+
+/// A row that a [`WriteRows`] returns.
+pub(super) trait Returned:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self>;
+}
+
+/// What a group is written through: sqlx, or SQLite on the calling thread, where nothing ever waits.
+pub(super) trait Writer {
+    /// Writes all rows, whose values stand one after the other.
+    async fn write(&mut self, statement: &'static WriteRows, values: &[Value<'_>]) -> Result<(), Fault>;
+
+    /// As [`Writer::write`], for a statement that returns rows.
+    async fn write_returning<R: Returned>(
+        &mut self,
+        statement: &'static WriteRows,
+        values: &[Value<'_>],
+    ) -> Result<Vec<R>, Fault>;
 }
 
 /// Rows that one statement takes.
@@ -130,6 +164,88 @@ impl From<bool> for Value<'_> {
     }
 }
 
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Int(Some(number)) => ValueRef::Integer(*number),
+            Self::Bool(Some(yes)) => ValueRef::Integer(i64::from(*yes)),
+            Self::Text(None) | Self::Int(None) | Self::Bool(None) => ValueRef::Null,
+        }))
+    }
+}
+
+// === impl WriteRows ===
+
+impl WriteRows {
+    pub(super) const fn new(many: ManyRows, one: &'static str) -> Self {
+        Self {
+            many,
+            one,
+            then: None,
+        }
+    }
+
+    /// On SQLite looking first is a good deal cheaper than RETURNING, for which it copies each page aside.
+    pub(super) const fn then(mut self, then: &'static str) -> Self {
+        self.then = Some(then);
+        self
+    }
+}
+
+// === impl Writer ===
+
+impl Writer for Conn {
+    async fn write(&mut self, statement: &'static WriteRows, values: &[Value<'_>]) -> Result<(), Fault> {
+        statement.many.execute(self, values).await
+    }
+
+    async fn write_returning<R: Returned>(
+        &mut self,
+        statement: &'static WriteRows,
+        values: &[Value<'_>],
+    ) -> Result<Vec<R>, Fault> {
+        statement.many.fetch(self, values).await
+    }
+}
+
+impl Writer for &rusqlite::Connection {
+    async fn write(&mut self, statement: &'static WriteRows, values: &[Value<'_>]) -> Result<(), Fault> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut prepared = self.prepare_cached(statement.one)?;
+        for row in values.chunks(statement.many.width) {
+            prepared.execute(rusqlite::params_from_iter(row))?;
+        }
+        Ok(())
+    }
+
+    async fn write_returning<R: Returned>(
+        &mut self,
+        statement: &'static WriteRows,
+        values: &[Value<'_>],
+    ) -> Result<Vec<R>, Fault> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut prepared = self.prepare_cached(statement.one)?;
+        let mut then = statement.then.map(|text| self.prepare_cached(text)).transpose()?;
+        let mut returned = Vec::new();
+        for values in values.chunks(statement.many.width) {
+            let before = returned.len();
+            let mut rows = prepared.query(rusqlite::params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                returned.push(R::read(row)?);
+            }
+            if let (Some(then), true) = (&mut then, returned.len() > before) {
+                then.execute(rusqlite::params_from_iter(values))?;
+            }
+        }
+        Ok(returned)
+    }
+}
+
 // === impl ManyRows ===
 
 impl ManyRows {
@@ -145,7 +261,7 @@ impl ManyRows {
     }
 
     /// Runs the statement on all rows, whose values stand one after the other, in as many parts as are needed.
-    pub(super) async fn execute(&'static self, conn: &mut Conn, values: &[Value<'_>]) -> Result<(), Fault> {
+    async fn execute(&'static self, conn: &mut Conn, values: &[Value<'_>]) -> Result<(), Fault> {
         let engine = conn.engine();
         for chunk in self.chunks(engine, values) {
             on!(conn, |c| bound!(

@@ -4,53 +4,73 @@ use std::collections::BTreeMap;
 
 use gateway_core::interception::{End, Outcome, Record, TokenUsage};
 
-use super::batch::{ManyRows, Value};
+use super::batch::{ManyRows, Value, WriteRows, Writer};
 use super::rollup::{self, ClosedRow, Rollup, Sums};
-use crate::db::Tx;
 use crate::fault::Fault;
 
 /// The largest number of tokens that is stored. A provider could claim any, and sums must not overflow.
 const MAX_TOKENS: u64 = 1 << 40;
 
 /// The last column is the outcome that the row must have so far: none while it is open.
-static END: ManyRows = ManyRows::new(
-    "UPDATE aibridge_interceptions AS i SET outcome = v.column2, status = v.column3, answered_model = v.column4, \
+static END: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "UPDATE aibridge_interceptions AS i SET outcome = v.column2, status = v.column3, answered_model = v.column4, \
      provider_response_id = v.column5, stop_reason = v.column6, error_type = v.column7, error_message = v.column8, \
      ended_at = v.column9, marks = i.marks | v.column10 FROM (VALUES ",
-    11,
-    concat!(
-        ") AS v WHERE i.id = v.column1 AND i.outcome IS NOT DISTINCT FROM v.column11 RETURNING ",
-        rollup::closed_columns!()
+        11,
+        concat!(
+            ") AS v WHERE i.id = v.column1 AND i.outcome IS NOT DISTINCT FROM v.column11 RETURNING ",
+            rollup::closed_columns!()
+        ),
     ),
+    concat!(
+        "SELECT ",
+        rollup::closed_columns!(),
+        " FROM aibridge_interceptions WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11"
+    ),
+)
+.then(
+    "UPDATE aibridge_interceptions SET outcome = ?2, status = ?3, answered_model = ?4, provider_response_id = ?5, \
+     stop_reason = ?6, error_type = ?7, error_message = ?8, ended_at = ?9, marks = marks | ?10 \
+     WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11",
 );
 
-static USAGE: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_token_usages (interception_id, provider_response_id, input_tokens, output_tokens, \
+static USAGE: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_token_usages (interception_id, provider_response_id, input_tokens, output_tokens, \
      cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens, service_tier, metadata, is_partial, \
      created_at) SELECT * FROM (VALUES ",
-    11,
-    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+        11,
+        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_token_usages (interception_id, provider_response_id, input_tokens, output_tokens, \
+     cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens, service_tier, metadata, is_partial, \
+     created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
 );
 
-static THOUGHT: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_model_thoughts (interception_id, ordinal, source, content, is_cut, created_at) \
+static THOUGHT: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_model_thoughts (interception_id, ordinal, source, content, is_cut, created_at) \
      SELECT * FROM (VALUES ",
-    6,
-    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+        6,
+        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_model_thoughts (interception_id, ordinal, source, content, is_cut, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
 );
 
 /// Ends by the id of their interception, in its order.
 type Ends<'a> = BTreeMap<String, &'a End>;
 
 /// Writes ends, at most one for each interception.
-pub(super) async fn write(tx: &mut Tx, ends: &[(&Record, &End)]) -> Result<(), Fault> {
+pub(super) async fn write(writer: &mut impl Writer, ends: &[(&Record, &End)]) -> Result<(), Fault> {
     let mut open: Ends<'_> = ends
         .iter()
         .map(|(record, end)| (record.id.to_string(), *end))
         .collect();
     let mut rollup = Rollup::default();
     let mut children = Children::default();
-    for row in close(tx, &open, None).await? {
+    for row in close(writer, &open, None).await? {
         if let Some((id, end)) = open.remove_entry(&row.id) {
             rollup.add(row, &Sums::of(end));
             children.push(id, end);
@@ -58,19 +78,23 @@ pub(super) async fn write(tx: &mut Tx, ends: &[(&Record, &End)]) -> Result<(), F
     }
     // What is left is closed already, or unknown, or was taken for interrupted while its run could not renew its lease.
     open.retain(|_, end| end.outcome != Outcome::Interrupted);
-    for row in close(tx, &open, Some(Outcome::Interrupted)).await? {
+    for row in close(writer, &open, Some(Outcome::Interrupted)).await? {
         if let Some((id, end)) = open.remove_entry(&row.id) {
             rollup.add(row, &Sums::of(end).instead_of(&Sums::INTERRUPTED));
             children.push(id, end);
         }
     }
-    USAGE.execute(tx.conn(), &children.usages).await?;
-    THOUGHT.execute(tx.conn(), &children.thoughts).await?;
-    rollup.write(tx).await
+    writer.write(&USAGE, &children.usages).await?;
+    writer.write(&THOUGHT, &children.thoughts).await?;
+    rollup.write(writer).await
 }
 
 /// Closes those whose outcome so far is this one. Returns what was closed.
-async fn close(tx: &mut Tx, ends: &Ends<'_>, so_far: Option<Outcome>) -> Result<Vec<ClosedRow>, Fault> {
+async fn close(
+    writer: &mut impl Writer,
+    ends: &Ends<'_>,
+    so_far: Option<Outcome>,
+) -> Result<Vec<ClosedRow>, Fault> {
     let mut rows = Vec::with_capacity(ends.len() * 11);
     for (id, end) in ends {
         rows.extend::<[Value<'_>; 11]>([
@@ -87,7 +111,7 @@ async fn close(tx: &mut Tx, ends: &Ends<'_>, so_far: Option<Outcome>) -> Result<
             so_far.map(Outcome::as_str).into(),
         ]);
     }
-    END.fetch(tx.conn(), &rows).await
+    writer.write_returning(&END, &rows).await
 }
 
 /// What belongs to ends, in rows.

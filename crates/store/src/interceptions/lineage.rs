@@ -9,8 +9,7 @@ use gateway_core::UserId;
 use gateway_core::interception::{Entry, Record, Start};
 use sqlx::FromRow;
 
-use super::batch::{ManyRows, Value};
-use crate::db::Tx;
+use super::batch::{ManyRows, Returned, Value, WriteRows, Writer};
 use crate::fault::Fault;
 
 /// The interception that is continued.
@@ -29,14 +28,21 @@ pub(super) struct Thread {
 pub(super) struct Threads(HashMap<(String, String), Thread>);
 
 /// The newest interception in which the tool call was seen. Its root may have been removed for its age.
-static FIND: ManyRows = ManyRows::new(
-    "SELECT v.column1 AS initiator, v.column2 AS call, i.id AS parent, \
+static FIND: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "SELECT v.column1 AS initiator, v.column2 AS call, i.id AS parent, \
      COALESCE(i.thread_root_id, i.id) AS root, COALESCE(r.session_id, i.session_id) AS session \
      FROM (VALUES ",
-    2,
-    ") AS v JOIN aibridge_interceptions AS i ON i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
+        2,
+        ") AS v JOIN aibridge_interceptions AS i ON i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
      WHERE t.initiator_id = v.column1 AND t.provider_tool_call_id = v.column2) \
      LEFT JOIN aibridge_interceptions AS r ON r.id = i.thread_root_id",
+    ),
+    "SELECT ?1 AS initiator, ?2 AS call, i.id AS parent, COALESCE(i.thread_root_id, i.id) AS root, \
+     COALESCE(r.session_id, i.session_id) AS session FROM aibridge_interceptions AS i \
+     LEFT JOIN aibridge_interceptions AS r ON r.id = i.thread_root_id \
+     WHERE i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
+     WHERE t.initiator_id = ?1 AND t.provider_tool_call_id = ?2)",
 );
 
 /// How many records from the beginning can be written at once: up to the first start that continues a thread by a tool
@@ -65,7 +71,7 @@ pub(super) fn independent(records: &[Record]) -> usize {
 }
 
 /// Finds the threads that the starts continue.
-pub(super) async fn find(tx: &mut Tx, starts: &[(&Record, &Start)]) -> Result<Threads, Fault> {
+pub(super) async fn find(writer: &mut impl Writer, starts: &[(&Record, &Start)]) -> Result<Threads, Fault> {
     let calls: HashSet<(UserId, &str)> = starts
         .iter()
         .filter_map(|(record, start)| Some((record.initiator_id, start.correlating_tool_call_id.as_deref()?)))
@@ -75,11 +81,25 @@ pub(super) async fn find(tx: &mut Tx, starts: &[(&Record, &Start)]) -> Result<Th
         rows.push(initiator.to_string().into());
         rows.push(call.into());
     }
-    let threads = FIND.fetch::<Thread>(tx.conn(), &rows).await?;
+    let threads = writer.write_returning::<Thread>(&FIND, &rows).await?;
     let by_call = threads
         .into_iter()
         .map(|thread| ((thread.initiator.clone(), thread.call.clone()), thread));
     Ok(Threads(by_call.collect()))
+}
+
+// === impl Thread ===
+
+impl Returned for Thread {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            initiator: row.get("initiator")?,
+            call: row.get("call")?,
+            parent: row.get("parent")?,
+            root: row.get("root")?,
+            session: row.get("session")?,
+        })
+    }
 }
 
 // === impl Threads ===

@@ -7,9 +7,8 @@ use gateway_core::Timestamp;
 use gateway_core::interception::{End, Outcome};
 use sqlx::FromRow;
 
-use super::batch::{ManyRows, Value};
+use super::batch::{ManyRows, Returned, Value, WriteRows, Writer};
 use super::ends::tokens;
-use crate::db::Tx;
 use crate::fault::Fault;
 
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -62,12 +61,25 @@ struct Key {
     client: String,
 }
 
-static ADD: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
+static ADD: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
      errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) \
      SELECT * FROM (VALUES ",
-    13,
-    ") AS v WHERE column1 IS NOT NULL ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
+        13,
+        ") AS v WHERE column1 IS NOT NULL ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
+     initiator_username = excluded.initiator_username, requests = aibridge_usage_days.requests + excluded.requests, \
+     errors = aibridge_usage_days.errors + excluded.errors, \
+     input_tokens = aibridge_usage_days.input_tokens + excluded.input_tokens, \
+     output_tokens = aibridge_usage_days.output_tokens + excluded.output_tokens, \
+     cache_read_input_tokens = aibridge_usage_days.cache_read_input_tokens + excluded.cache_read_input_tokens, \
+     cache_write_input_tokens = aibridge_usage_days.cache_write_input_tokens + excluded.cache_write_input_tokens, \
+     reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens",
+    ),
+    "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
+     errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+     ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
      initiator_username = excluded.initiator_username, requests = aibridge_usage_days.requests + excluded.requests, \
      errors = aibridge_usage_days.errors + excluded.errors, \
      input_tokens = aibridge_usage_days.input_tokens + excluded.input_tokens, \
@@ -85,6 +97,22 @@ pub(super) fn day_of(at: Timestamp) -> i64 {
 /// The beginning of a day.
 pub(super) fn beginning_of(day: i64) -> Timestamp {
     Timestamp::from_micros(day.saturating_mul(DAY_MICROS))
+}
+
+// === impl ClosedRow ===
+
+impl Returned for ClosedRow {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            initiator_id: row.get("initiator_id")?,
+            initiator_username: row.get("initiator_username")?,
+            provider_name: row.get("provider_name")?,
+            model: row.get("model")?,
+            client: row.get("client")?,
+            started_at: row.get("started_at")?,
+        })
+    }
 }
 
 // === impl Sums ===
@@ -160,7 +188,7 @@ impl Rollup {
         known.1.plus(sums, 1);
     }
 
-    pub(super) async fn write(&self, tx: &mut Tx) -> Result<(), Fault> {
+    pub(super) async fn write(&self, writer: &mut impl Writer) -> Result<(), Fault> {
         let mut rows = Vec::with_capacity(self.sums.len() * 13);
         for (key, (username, sums)) in &self.sums {
             rows.extend::<[Value<'_>; 13]>([
@@ -179,6 +207,6 @@ impl Rollup {
                 sums.reasoning.into(),
             ]);
         }
-        ADD.execute(tx.conn(), &rows).await
+        writer.write(&ADD, &rows).await
     }
 }

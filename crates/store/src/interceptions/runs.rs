@@ -145,7 +145,7 @@ async fn close_interrupted(
     for row in rows {
         rollup.add(row, &Sums::INTERRUPTED);
     }
-    rollup.write(tx).await?;
+    rollup.write(tx.conn()).await?;
     Ok(count)
 }
 

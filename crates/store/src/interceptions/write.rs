@@ -8,47 +8,69 @@
 //! unknown outcome can be committed again.
 
 use std::collections::HashSet;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use gateway_core::RunId;
-use gateway_core::interception::{End, Entry, Record, Start, ToolUsage};
+use gateway_core::interception::{End, Entry, Record, Records, Start, ToolUsage};
 
-use super::batch::{ManyRows, Value};
+use super::batch::{ManyRows, Value, WriteRows, Writer};
 use super::{Interceptions, bare, ends, lineage};
-use crate::db::Tx;
 use crate::error::StoreError;
 use crate::fault::Fault;
 
-static START: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
+static START: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
      provider_name, route, model, client, client_version, user_agent, client_session_id, session_id, \
      thread_parent_id, thread_root_id, credential_kind, credential_hint, is_streamed, started_at, marks) \
      SELECT * FROM (VALUES ",
-    21,
-    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+        21,
+        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
+     provider_name, route, model, client, client_version, user_agent, client_session_id, session_id, \
+     thread_parent_id, thread_root_id, credential_kind, credential_hint, is_streamed, started_at, marks) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) ON CONFLICT DO NOTHING",
 );
 
-static PROMPT: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) SELECT * FROM (VALUES ",
-    3,
-    ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+static PROMPT: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) SELECT * FROM (VALUES ",
+        3,
+        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT DO NOTHING",
 );
 
 /// From the stored rows: a start that was there already may have had another session. In the order of the key, so
 /// that two replicas cannot wait for each other.
-static SESSION: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT MIN(i.id), i.initiator_id, i.session_id \
+static SESSION: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT MIN(i.id), i.initiator_id, i.session_id \
      FROM (VALUES ",
-    1,
-    ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1 WHERE v.column1 IS NOT NULL \
+        1,
+        ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1 WHERE v.column1 IS NOT NULL \
      GROUP BY i.initiator_id, i.session_id ORDER BY i.initiator_id, i.session_id ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT id, initiator_id, session_id \
+     FROM aibridge_interceptions WHERE id = ?1 ON CONFLICT DO NOTHING",
 );
 
-static TOOL: ManyRows = ManyRows::new(
-    "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
+static TOOL: WriteRows = WriteRows::new(
+    ManyRows::new(
+        "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
      provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) SELECT * FROM (VALUES ",
-    11,
-    ") AS v WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
+        11,
+        ") AS v WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
      WHERE i.id = v.column1 AND i.initiator_id = v.column3) ON CONFLICT DO NOTHING",
+    ),
+    "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
+     provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) \
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
+     WHERE i.id = ?1 AND i.initiator_id = ?3) ON CONFLICT DO NOTHING",
 );
 
 /// A part of a group, by kind. Only the first end of an interception counts.
@@ -70,14 +92,23 @@ impl Interceptions<'_> {
     ///
     /// An error for which [`StoreError::is_unavailable`] says no is about the data: the caller finds the record at
     /// fault by committing parts of the group, and gives it to [`Interceptions::commit_unrecordable`].
-    pub async fn commit(self, run: RunId, records: &[Record]) -> Result<(), StoreError> {
+    pub async fn commit(self, run: RunId, records: impl Into<Records>) -> Result<(), StoreError> {
+        const OPERATION: &str = "interceptions.commit";
+        let records = records.into();
         if records.is_empty() {
             return Ok(());
         }
+        let group = records.clone();
+        let embedded = move |mut connection: &rusqlite::Connection| {
+            without_waiting(commit(&mut connection, run, &group))
+        };
+        if let Some(written) = self.db.write_embedded(OPERATION, embedded) {
+            return written.await;
+        }
         self.db
-            .write_again("interceptions.commit", || async {
+            .write_again(OPERATION, || async {
                 let mut tx = self.db.begin_records().await?;
-                let outcome = commit(&mut tx, run, records).await;
+                let outcome = commit(tx.conn(), run, &records).await;
                 tx.end(outcome).await
             })
             .await
@@ -86,30 +117,48 @@ impl Interceptions<'_> {
     /// Writes that a record was there which the database refused, without any text that came from outside. Its
     /// interception is marked.
     pub async fn commit_unrecordable(self, run: RunId, record: &Record) -> Result<(), StoreError> {
+        const OPERATION: &str = "interceptions.commit_unrecordable";
         let record = bare::stripped(record);
+        let bare = record.clone();
+        let embedded = move |mut connection: &rusqlite::Connection| {
+            without_waiting(commit_bare(&mut connection, run, &bare))
+        };
+        if let Some(written) = self.db.write_embedded(OPERATION, embedded) {
+            return written.await;
+        }
         self.db
-            .write_again("interceptions.commit_unrecordable", || async {
+            .write_again(OPERATION, || async {
                 let mut tx = self.db.begin_records().await?;
-                let outcome = async {
-                    commit(&mut tx, run, std::slice::from_ref(&record)).await?;
-                    bare::mark(&mut tx, record.id).await
-                }
-                .await;
+                let outcome = commit_bare(tx.conn(), run, &record).await;
                 tx.end(outcome).await
             })
             .await
     }
 }
 
-async fn commit(tx: &mut Tx, run: RunId, records: &[Record]) -> Result<(), Fault> {
+/// Runs what is made of calls of SQLite alone, on this thread.
+fn without_waiting<T>(work: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(work).poll(&mut context) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => unreachable!("SQLite's calls return when they are done"),
+    }
+}
+
+async fn commit_bare(writer: &mut impl Writer, run: RunId, record: &Record) -> Result<(), Fault> {
+    commit(writer, run, std::slice::from_ref(record)).await?;
+    bare::mark(writer, record.id).await
+}
+
+async fn commit(writer: &mut impl Writer, run: RunId, records: &[Record]) -> Result<(), Fault> {
     let mut left = records;
     while !left.is_empty() {
         let (now, later) = left.split_at(lineage::independent(left));
         left = later;
         let part = Part::new(now);
-        write_starts(tx, run, &part.starts).await?;
-        write_tools(tx, &part.tools).await?;
-        ends::write(tx, &part.ends).await?;
+        write_starts(writer, run, &part.starts).await?;
+        write_tools(writer, &part.tools).await?;
+        ends::write(writer, &part.ends).await?;
     }
     Ok(())
 }
@@ -137,11 +186,15 @@ impl<'a> Part<'a> {
 
 // === Starts ===
 
-async fn write_starts(tx: &mut Tx, run: RunId, starts: &[(&Record, &Start)]) -> Result<(), Fault> {
+async fn write_starts(
+    writer: &mut impl Writer,
+    run: RunId,
+    starts: &[(&Record, &Start)],
+) -> Result<(), Fault> {
     if starts.is_empty() {
         return Ok(());
     }
-    let threads = lineage::find(tx, starts).await?;
+    let threads = lineage::find(writer, starts).await?;
     let run = run.to_string();
     let (mut rows, mut prompts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for &(record, start) in starts {
@@ -182,14 +235,14 @@ async fn write_starts(tx: &mut Tx, run: RunId, starts: &[(&Record, &Start)]) -> 
             i64::from(start.marks.bits()).into(),
         ]);
     }
-    START.execute(tx.conn(), &rows).await?;
-    PROMPT.execute(tx.conn(), &prompts).await?;
-    SESSION.execute(tx.conn(), &ids).await
+    writer.write(&START, &rows).await?;
+    writer.write(&PROMPT, &prompts).await?;
+    writer.write(&SESSION, &ids).await
 }
 
 // === Tool calls ===
 
-async fn write_tools(tx: &mut Tx, tools: &[(&Record, &ToolUsage)]) -> Result<(), Fault> {
+async fn write_tools(writer: &mut impl Writer, tools: &[(&Record, &ToolUsage)]) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(tools.len() * 11);
     for &(record, tool) in tools {
         rows.extend::<[Value<'_>; 11]>([
@@ -206,5 +259,5 @@ async fn write_tools(tx: &mut Tx, tools: &[(&Record, &ToolUsage)]) -> Result<(),
             tool.created_at.as_micros().into(),
         ]);
     }
-    TOOL.execute(tx.conn(), &rows).await
+    writer.write(&TOOL, &rows).await
 }

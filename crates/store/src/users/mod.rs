@@ -43,6 +43,8 @@ pub struct UserFilter {
     pub status: Option<UserStatus>,
     /// Holders of this role; [`Role::Member`] is everybody.
     pub role: Option<Role>,
+    /// Only service accounts, or only people.
+    pub is_service_account: Option<bool>,
     /// Only users after this one.
     pub after: Option<UserId>,
     /// At most so many; 0: without limit.
@@ -96,14 +98,15 @@ macro_rules! matching {
         r" FROM users WHERE ($1 IS NULL OR username_folded LIKE $1 ESCAPE '\'
               OR email_folded LIKE $1 ESCAPE '\' OR name_folded LIKE $1 ESCAPE '\')
             AND ($2 IS NULL OR status = $2)
-            AND ($3 IS NULL OR (',' || roles || ',') LIKE $3)"
+            AND ($3 IS NULL OR (',' || roles || ',') LIKE $3)
+            AND ($4 IS NULL OR is_service_account = $4)"
     };
 }
 const LIST: &str = concat!(
     "SELECT ",
     user_columns!(),
     matching!(),
-    " AND ($4 IS NULL OR id > $4) ORDER BY id LIMIT $5 OFFSET $6"
+    " AND ($5 IS NULL OR id > $5) ORDER BY id LIMIT $6 OFFSET $7"
 );
 const COUNT: &str = concat!("SELECT COUNT(*)", matching!());
 
@@ -214,6 +217,7 @@ impl<'a> Users<'a> {
                     .bind(pattern.as_deref())
                     .bind(status)
                     .bind(role.as_deref())
+                    .bind(filter.is_service_account)
                     .bind(after.as_deref())
                     .bind(limit)
                     .bind(i64::from(filter.offset))
@@ -223,6 +227,7 @@ impl<'a> Users<'a> {
                     .bind(pattern.as_deref())
                     .bind(status)
                     .bind(role.as_deref())
+                    .bind(filter.is_service_account)
                     .fetch_one(c)
                     .await)?;
                 let users = rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?;

@@ -41,7 +41,7 @@ fn flood(tasks: &mut JoinSet<u64>, store: &Store, stop: &Arc<AtomicBool>, first:
         let (run, user, mut groups) = (gateway_core::RunId::generate(), UserId::generate(), 0);
         loop {
             let records = group(user, 100, first + groups * 100);
-            store.interceptions().commit(run, &records).await.unwrap();
+            store.interceptions().commit(run, records).await.unwrap();
             groups += 1;
             if stop.load(Ordering::Relaxed) {
                 return groups;
@@ -140,7 +140,7 @@ async fn a_commit_dropped_after_any_number_of_polls(db: &TestDb) {
     for times in 0..60 {
         let user = UserId::generate();
         let records = group(user, 5, times as u64 * 10);
-        let outcome = polled(db.records().commit(run, &records), times).await;
+        let outcome = polled(db.records().commit(run, records.as_slice()), times).await;
         // The next write is after whatever was under way, and none of it is in the way.
         assert!(
             db.records()
@@ -161,7 +161,8 @@ async fn a_commit_dropped_after_any_number_of_polls(db: &TestDb) {
         db.commit(run, &records).await;
         assert_eq!(whole(db, user).await, 5);
     }
-    assert!(done > 0 && cut > 2, "{done} done, {cut} cut");
+    // On SQLite it takes two polls: one to hand the group over, and one when it is written.
+    assert!(done > 0 && cut > 1, "{done} done, {cut} cut");
     let ended = "SELECT CAST(SUM(requests) AS BIGINT) FROM aibridge_usage_days";
     assert_eq!(db.count(ended).await, 300);
 }
@@ -172,7 +173,7 @@ async fn a_commit_dropped_at_any_moment(db: &TestDb) {
         let user = UserId::generate();
         let records = group(user, 5, round * 10);
         let moment = Duration::from_micros(round * 97 % 6000);
-        let _ = tokio::time::timeout(moment, db.records().commit(run, &records)).await;
+        let _ = tokio::time::timeout(moment, db.records().commit(run, records.as_slice())).await;
         db.commit(run, &records).await;
         assert_eq!(whole(db, user).await, 5);
         // A write of accounts finds neither lock nor turn taken.
@@ -191,7 +192,7 @@ async fn a_blocked_commit_ends_in_time(db: &TestDb) {
         Engine::Postgres => outsider.execute("BEGIN; LOCK TABLE aibridge_interceptions").await,
     }
     let started = Instant::now();
-    let error = db.records().commit(run, &group(user, 2, 0)).await.unwrap_err();
+    let error = db.records().commit(run, group(user, 2, 0)).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     assert!(
         started.elapsed() < Duration::from_secs(15),
@@ -290,7 +291,7 @@ async fn replicas_that_meet_in_the_sums(db: &TestDb) {
                         [start, made.end(|_| {})]
                     })
                     .collect();
-                store.interceptions().commit(run, &records).await.unwrap();
+                store.interceptions().commit(run, records).await.unwrap();
             }
         });
     }
@@ -313,7 +314,7 @@ async fn a_closed_store_is_unavailable(db: &TestDb) {
     db.store.close().await;
     let error = db
         .records()
-        .commit(run, &group(UserId::generate(), 1, 0))
+        .commit(run, group(UserId::generate(), 1, 0))
         .await
         .unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");

@@ -370,7 +370,7 @@ async fn text_that_is_refused(db: &TestDb) {
         good.start(|_| {}),
         bad.start(|start| start.prompt = Some("a\0b".to_owned())),
     ];
-    match db.records().commit(run, &group).await {
+    match db.records().commit(run, group.as_slice()).await {
         Ok(()) => assert_eq!(db.store.engine(), gateway_store::Engine::Sqlite),
         Err(error) => {
             assert!(!error.is_unavailable(), "{error:?}");

@@ -356,6 +356,14 @@ async fn lists_are_filtered(db: &TestDb) {
         .await,
         [cid.id]
     );
+    let bot = db.service_account("bot", []).await;
+    for (is_service_account, ids) in [(true, vec![bot.id]), (false, vec![ann.id, bob.id, cid.id])] {
+        let kind = UserFilter {
+            is_service_account: Some(is_service_account),
+            ..all()
+        };
+        assert_eq!(list(kind).await, ids);
+    }
     let search = |part: &str| UserFilter {
         search: Some(part.to_owned()),
         ..all()
@@ -363,7 +371,7 @@ async fn lists_are_filtered(db: &TestDb) {
     assert_eq!(list(search("CI")).await, [cid.id], "a part of the username");
     assert_eq!(list(search("Bob@Ex")).await, [bob.id], "a part of the address");
     assert_eq!(list(search("tHe A")).await, [ann.id], "a part of the name");
-    assert_eq!(list(search("")).await.len(), 3);
+    assert_eq!(list(search("")).await.len(), 4);
     let both = UserFilter {
         status: Some(UserStatus::Active),
         ..search("cid")

@@ -245,6 +245,10 @@ fn route_call(call: &Call<'_>, route: Route<'_>, ask: &Ask<'_>, shared: &Shared)
     let headers = || call.headers.clone();
     match (method, route) {
         ("POST", Route::Messages) if posted("messages") => anthropic::message(ask, headers()),
+        // No provider does this. It is a stream that no gateway reads, for measurements.
+        ("POST", Route::CountTokens) if ask.body["stream"] == Value::Bool(true) => {
+            anthropic::message(ask, headers())
+        }
         ("POST", Route::CountTokens) if posted("messages") => anthropic::count_tokens(ask, headers()),
         ("POST", Route::Chat) if posted("messages") => openai_chat::completion(ask, headers()),
         ("POST", Route::Responses) => {

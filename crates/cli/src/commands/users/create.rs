@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use gateway_api_types::{CreateUserRequest, SecretText, User, UserLoginType};
-use gateway_core::{Roles, Secret};
+use gateway_core::{Roles, Secret, password};
 use serde::Serialize;
 
 use super::parse_roles;
@@ -11,7 +11,7 @@ use crate::commands::Context;
 use crate::environment;
 use crate::exit::{Exit, UsageError};
 use crate::output::{TextFormat, visible};
-use crate::{password, prompt};
+use crate::prompt;
 
 /// Make a user or a service account.
 ///
@@ -90,7 +90,7 @@ impl Create {
             .password
             .clone()
             .filter(|password| !password.is_empty() && with_password);
-        let made = (with_password && given.is_none()).then(password::generate);
+        let made = (with_password && given.is_none()).then(|| password::generate(&mut rand::rng()));
         let request = CreateUserRequest {
             email,
             username,

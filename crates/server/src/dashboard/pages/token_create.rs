@@ -7,10 +7,12 @@ use axum::response::Response;
 use gateway_core::{ApiToken, Lifetime, Scope, Timestamp};
 use serde::Deserialize;
 
+use super::whose::Whose;
 use crate::api::ApiState;
+use crate::dashboard::address::Path;
 use crate::dashboard::csrf::Checked;
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::{Page, Place, render};
+use crate::dashboard::layout::{Page, render};
 use crate::dashboard::parts::{CopyBox, Faults, When};
 use crate::dashboard::session::Session;
 use crate::dashboard::snippets::{Snippet, snippets};
@@ -40,6 +42,7 @@ pub(in crate::dashboard) struct Fields {
 #[template(path = "token_create.html")]
 struct FormPage {
     page: Page,
+    whose: Whose,
     name: String,
     choices: Vec<Choice>,
     custom_lifetime: String,
@@ -61,6 +64,7 @@ struct Choice {
 #[template(path = "token_created.html")]
 struct CreatedPage {
     page: Page,
+    whose: Whose,
     name: String,
     expires: When,
     secret: CopyBox,
@@ -71,13 +75,18 @@ pub(in crate::dashboard) async fn form(
     State(state): State<ApiState>,
     session: Session,
 ) -> Result<Response, PageError> {
-    let fields = Fields {
-        name: String::new(),
-        lifetime: USUAL_DAYS.to_string(),
-        custom_lifetime: String::new(),
-        scope: Scope::Aibridge.as_str().to_owned(),
-    };
-    form_page(&state, &session, fields, Faults::default()).await
+    let whose = Whose::own(&session);
+    form_page(&state, &session, whose, Fields::usual(), Faults::default()).await
+}
+
+/// The form for somebody else's.
+pub(in crate::dashboard) async fn form_for(
+    State(state): State<ApiState>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let whose = Whose::of(&state, &session, &id).await?;
+    form_page(&state, &session, whose, Fields::usual(), Faults::default()).await
 }
 
 pub(in crate::dashboard) async fn submit(
@@ -85,15 +94,35 @@ pub(in crate::dashboard) async fn submit(
     session: Session,
     Checked(fields): Checked<Fields>,
 ) -> Result<Response, PageError> {
+    let whose = Whose::own(&session);
+    create(&state, &session, whose, fields).await
+}
+
+pub(in crate::dashboard) async fn submit_for(
+    State(state): State<ApiState>,
+    session: Session,
+    Path(id): Path<String>,
+    Checked(fields): Checked<Fields>,
+) -> Result<Response, PageError> {
+    let whose = Whose::of(&state, &session, &id).await?;
+    create(&state, &session, whose, fields).await
+}
+
+async fn create(
+    state: &ApiState,
+    session: &Session,
+    whose: Whose,
+    fields: Fields,
+) -> Result<Response, PageError> {
     let made = match fields.lifetime() {
-        Ok(lifetime) => make(&state, &session, &fields, lifetime).await,
+        Ok(lifetime) => make(state, session, &whose, &fields, lifetime).await,
         Err(error) => Err(error),
     };
     let token = match made {
         Ok(token) => token,
         Err(error) => {
             let faults = Faults::of(error)?;
-            return form_page(&state, &session, fields, faults).await;
+            return form_page(state, session, whose, fields, faults).await;
         }
     };
     let record = state
@@ -102,7 +131,8 @@ pub(in crate::dashboard) async fn submit(
         .await?;
     let now = state.services.clock.now();
     let page = CreatedPage {
-        page: Page::signed_in(&session, "Token created", Place::Tokens),
+        page: whose.page(session, "Token created"),
+        whose,
         name: record.name,
         expires: When::new(record.expires_at, now),
         secret: CopyBox {
@@ -118,6 +148,7 @@ pub(in crate::dashboard) async fn submit(
 async fn make(
     state: &ApiState,
     session: &Session,
+    whose: &Whose,
     fields: &Fields,
     lifetime: Lifetime,
 ) -> Result<ApiToken, ServiceError> {
@@ -128,20 +159,25 @@ async fn make(
     };
     state
         .services
-        .create_token(session.requester(), "me", request)
+        .create_token(session.requester(), &whose.target, request)
         .await
 }
 
 async fn form_page(
     state: &ApiState,
     session: &Session,
+    whose: Whose,
     fields: Fields,
     faults: Faults,
 ) -> Result<Response, PageError> {
-    let ceiling = state.services.token_config(session.requester(), "me").await?;
+    let ceiling = state
+        .services
+        .token_config(session.requester(), &whose.target)
+        .await?;
     let choices = choices(&fields.lifetime, ceiling, state.services.clock.now());
     let page = FormPage {
-        page: Page::signed_in(session, "New token", Place::Tokens),
+        page: whose.page(session, "New token"),
+        whose,
         is_custom: !choices.iter().any(|choice| choice.is_chosen),
         name: fields.name,
         choices,
@@ -183,6 +219,16 @@ fn choices(wanted: &str, ceiling: Lifetime, now: Timestamp) -> Vec<Choice> {
 // === impl Fields ===
 
 impl Fields {
+    /// What the form begins with.
+    fn usual() -> Self {
+        Self {
+            name: String::new(),
+            lifetime: USUAL_DAYS.to_string(),
+            custom_lifetime: String::new(),
+            scope: Scope::Aibridge.as_str().to_owned(),
+        }
+    }
+
     fn lifetime(&self) -> Result<Lifetime, ServiceError> {
         if self.lifetime == CUSTOM {
             return self

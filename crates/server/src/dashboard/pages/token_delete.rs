@@ -4,15 +4,15 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
-use gateway_core::{TokenKind, TokenRecord};
 use serde::Deserialize;
 
 use super::tokens::Row;
+use super::whose::Whose;
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
 use crate::dashboard::csrf::Checked;
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::{Notice, Page, Place, render};
+use crate::dashboard::layout::{Notice, Page, render};
 use crate::dashboard::session::Session;
 use crate::service::error::ServiceError;
 
@@ -24,6 +24,7 @@ pub(in crate::dashboard) struct Fields {}
 #[template(path = "token_delete.html")]
 struct DeletePage {
     page: Page,
+    whose: Whose,
     token: Row,
 }
 
@@ -32,15 +33,18 @@ pub(in crate::dashboard) async fn ask(
     session: Session,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let record = state.services.token(session.requester(), &id).await?;
-    if !is_own(&record, &session) {
-        return Err(PageError::not_found());
-    }
-    let page = DeletePage {
-        page: Page::signed_in(&session, "Delete token", Place::Tokens),
-        token: Row::new(&record, state.services.clock.now()),
-    };
-    Ok(render(StatusCode::OK, &page))
+    let whose = Whose::own(&session);
+    delete_page(&state, &session, whose, &id).await
+}
+
+/// About somebody else's.
+pub(in crate::dashboard) async fn ask_for(
+    State(state): State<ApiState>,
+    session: Session,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    let whose = Whose::of(&state, &session, &user).await?;
+    delete_page(&state, &session, whose, &id).await
 }
 
 pub(in crate::dashboard) async fn submit(
@@ -49,21 +53,46 @@ pub(in crate::dashboard) async fn submit(
     Path(id): Path<String>,
     Checked(Fields {}): Checked<Fields>,
 ) -> Result<Redirect, PageError> {
-    match state.services.token(session.requester(), &id).await {
-        Ok(record) if !is_own(&record, &session) => return Err(PageError::not_found()),
+    delete(&state, &session, &Whose::own(&session), &id).await
+}
+
+pub(in crate::dashboard) async fn submit_for(
+    State(state): State<ApiState>,
+    session: Session,
+    Path((user, id)): Path<(String, String)>,
+    Checked(Fields {}): Checked<Fields>,
+) -> Result<Redirect, PageError> {
+    let whose = Whose::of(&state, &session, &user).await?;
+    delete(&state, &session, &whose, &id).await
+}
+
+async fn delete_page(
+    state: &ApiState,
+    session: &Session,
+    whose: Whose,
+    id: &str,
+) -> Result<Response, PageError> {
+    let record = state.services.token(session.requester(), id).await?;
+    if !whose.has(&record) {
+        return Err(PageError::not_found());
+    }
+    let page = DeletePage {
+        page: whose.page(session, "Delete token"),
+        whose,
+        token: Row::new(&record, state.services.clock.now()),
+    };
+    Ok(render(StatusCode::OK, &page))
+}
+
+async fn delete(state: &ApiState, session: &Session, whose: &Whose, id: &str) -> Result<Redirect, PageError> {
+    match state.services.token(session.requester(), id).await {
+        Ok(record) if !whose.has(&record) => return Err(PageError::not_found()),
         Ok(_) | Err(ServiceError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match state.services.remove_token(session.requester(), &id).await {
+    match state.services.remove_token(session.requester(), id).await {
         // Deleted a moment ago, in another window perhaps: what was asked for is so.
-        Ok(()) | Err(ServiceError::NotFound(_)) => {
-            Ok(Redirect::to(&Notice::TokenDeleted.told_at(Place::Tokens)))
-        }
+        Ok(()) | Err(ServiceError::NotFound(_)) => Ok(Redirect::to(&whose.told(Notice::TokenDeleted))),
         Err(error) => Err(error.into()),
     }
-}
-
-/// These pages are about one's own API tokens; sessions and the tokens of others have pages of their own.
-fn is_own(record: &TokenRecord, session: &Session) -> bool {
-    record.kind == TokenKind::Api && record.user_id == session.requester().user_id
 }

@@ -30,6 +30,9 @@ pub(in crate::dashboard) struct Shown {
 #[template(path = "tokens.html")]
 struct TokensPage {
     page: Page,
+    /// The address of the token with this id, without the id.
+    base: &'static str,
+    can_delete: bool,
     rows: Vec<Row>,
     total: usize,
     pager: Pager,
@@ -72,6 +75,8 @@ pub(in crate::dashboard) async fn list(
     let now = state.services.clock.now();
     let page = TokensPage {
         page: Page::signed_in(&session, "Tokens", Place::Tokens).with_notice(shown.done.as_deref()),
+        base: Place::Tokens.address(),
+        can_delete: true,
         rows: pager
             .slice(&tokens)
             .iter()

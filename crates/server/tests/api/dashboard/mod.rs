@@ -6,4 +6,5 @@ mod cli_auth;
 mod defence;
 mod entrance;
 mod gateway;
+mod people;
 mod records;

@@ -24,7 +24,7 @@ pub(super) fn read(given: Option<&Path>, ours: &Path) -> anyhow::Result<String> 
         return of_file(path);
     }
     if let Some(path) = environment::read(environment::SSL_CERT_FILE)
-        && Path::new(&path) != ours
+        && !is_same(Path::new(&path), ours)
     {
         return of_file(Path::new(&path));
     }
@@ -34,6 +34,14 @@ pub(super) fn read(given: Option<&Path>, ours: &Path) -> anyhow::Result<String> 
         }
     }
     bail!("this system's root certificates were not found; name a file with them by --roots")
+}
+
+/// Whether two paths lead to one file, however they are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 fn of_file(path: &Path) -> anyhow::Result<String> {

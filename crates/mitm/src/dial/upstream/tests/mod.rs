@@ -1,5 +1,6 @@
 //! CONNECT to a proxy further on, against small ones on real sockets.
 
+mod cut;
 mod settings;
 
 use std::net::SocketAddr;
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::dial::tests::{Answer, Script, addresses, target};
-use crate::dial::{DialOptions, Dialer};
+use crate::dial::tests::{Answer, Script, addresses, connect, target};
+use crate::dial::{Cord, DialOptions, Dialer};
 
 /// A proxy that takes one connection.
 struct Proxy {
@@ -129,7 +130,7 @@ async fn a_tunnel_leads_through_the_proxy_by_name() {
     let dialer = dialer(&proxy.address(""), &[], addresses(&["8.8.8.8"]));
     let destination = target("Some.Example", 443);
     let (tunnel, asked) = tokio::join!(
-        dialer.connect(&destination),
+        connect(&dialer, &destination),
         proxy.answer(b"HTTP/1.1 200 Connection established\r\n\r\n"),
     );
     let (mut tunnel, mut asked) = (tunnel.unwrap(), asked.unwrap());
@@ -149,7 +150,7 @@ async fn a_proxy_over_tls_is_trusted_by_its_private_authority_alone() {
 
     let trusting = dialer(&address, &[ca.der()], addresses(&["8.8.8.8"]));
     let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\nahead of";
-    let (tunnel, asked) = tokio::join!(trusting.connect(&destination), proxy.answer(answer));
+    let (tunnel, asked) = tokio::join!(connect(&trusting, &destination), proxy.answer(answer));
     let (mut tunnel, mut asked) = (tunnel.unwrap(), asked.unwrap());
     let mut ahead = [0; 8];
     tunnel.read_exact(&mut ahead).await.unwrap();
@@ -160,14 +161,14 @@ async fn a_proxy_over_tls_is_trusted_by_its_private_authority_alone() {
 
     let other = TestCa::new();
     let wary = dialer(&address, &[other.der()], addresses(&["8.8.8.8"]));
-    let (tunnel, asked) = tokio::join!(wary.connect(&destination), proxy.answer(answer));
+    let (tunnel, asked) = tokio::join!(connect(&wary, &destination), proxy.answer(answer));
     let error = tunnel.unwrap_err();
     assert!(matches!(error, DialError::UpstreamConnect(_)), "{error:?}");
     assert!(asked.is_err(), "asked all the same");
 
     let misnamed = Proxy::new(Some(ca.acceptor("proxy.example"))).await;
     let dialer = dialer(&misnamed.address(""), &[ca.der()], addresses(&["8.8.8.8"]));
-    let (tunnel, _) = tokio::join!(dialer.connect(&destination), misnamed.answer(answer));
+    let (tunnel, _) = tokio::join!(connect(&dialer, &destination), misnamed.answer(answer));
     assert!(matches!(tunnel.unwrap_err(), DialError::UpstreamConnect(_)));
 }
 
@@ -184,7 +185,7 @@ async fn credentials_are_decoded_and_sent() {
         let dialer = dialer(&proxy.address(credentials), &[], Answer::Failure);
         let destination = target("some.example", 80);
         let (tunnel, asked) = tokio::join!(
-            dialer.connect(&destination),
+            connect(&dialer, &destination),
             proxy.answer(b"HTTP/1.1 200 OK\r\n\r\n")
         );
         tunnel.unwrap();
@@ -200,7 +201,7 @@ async fn refusals_carry_the_status_and_nothing_else() {
         let dialer = dialer(&proxy.address("user:hunter2@"), &[], Answer::Failure);
         let destination = target("some.example", 443);
         let answer = format!("HTTP/1.1 {status} hunter2\r\nProxy-Authenticate: Basic\r\n\r\nhunter2");
-        let (tunnel, _) = tokio::join!(dialer.connect(&destination), proxy.answer(answer.as_bytes()));
+        let (tunnel, _) = tokio::join!(connect(&dialer, &destination), proxy.answer(answer.as_bytes()));
         let error = tunnel.unwrap_err();
         assert!(matches!(error, DialError::UpstreamRefused(told) if told == status));
         assert_eq!(error.status(), 502);
@@ -232,7 +233,7 @@ async fn what_is_no_answer_is_no_tunnel() {
         let dialer = dialer(&proxy.address(""), &[], Answer::Failure);
         let destination = target("some.example", 443);
         let closing = async { drop(proxy.answer(answer).await) };
-        let (tunnel, ()) = tokio::join!(dialer.connect(&destination), closing);
+        let (tunnel, ()) = tokio::join!(connect(&dialer, &destination), closing);
         let error = tunnel.unwrap_err();
         let answer = String::from_utf8_lossy(answer);
         assert!(
@@ -251,7 +252,7 @@ async fn an_endless_head_is_read_up_to_its_bound() {
         let mut io = proxy.answer(b"HTTP/1.1 200 OK\r\n").await.unwrap().io;
         while io.write_all(&[b'a'; 1024]).await.is_ok() {}
     };
-    let (tunnel, ()) = tokio::join!(async { dialer.connect(&destination).await.map(drop) }, endless);
+    let (tunnel, ()) = tokio::join!(async { connect(&dialer, &destination).await.map(drop) }, endless);
     assert!(matches!(tunnel.unwrap_err(), DialError::UpstreamAnswer(_)));
 }
 
@@ -299,7 +300,7 @@ async fn a_proxy_that_keeps_silent_is_given_up_in_time() {
     let proxy = Proxy::new(None).await;
     let dialer = dialer(&proxy.address(""), &[], Answer::Failure);
     let start = Instant::now();
-    let error = dialer.connect(&target("some.example", 443)).await.unwrap_err();
+    let error = connect(&dialer, &target("some.example", 443)).await.unwrap_err();
     assert!(matches!(error, DialError::TimedOut), "{error:?}");
     assert_eq!(start.elapsed().as_secs(), 10);
 }
@@ -311,7 +312,7 @@ async fn a_proxy_that_is_not_there_is_told_from_a_destination() {
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = format!("http://{}", socket.local_addr().unwrap());
     let dialer = dialer(&address.into(), &[], Answer::Failure);
-    let error = dialer.connect(&target("some.example", 443)).await.unwrap_err();
+    let error = connect(&dialer, &target("some.example", 443)).await.unwrap_err();
     assert!(matches!(error, DialError::UpstreamConnect(_)), "{error:?}");
     assert_eq!(error.status(), 502);
 }
@@ -326,17 +327,29 @@ async fn blocked_destinations_never_reach_the_proxy() {
         ("127.0.0.1", Answer::Silence),
         ("[::ffff:169.254.169.254]", Answer::Silence),
         ("2130706433", Answer::Silence),
+        ("localhost", Answer::Failure),
+        ("any.localhost", Answer::Failure),
     ];
     for (host, answer) in cases {
         let dialer = dialer(&proxy.address(""), &[], answer);
-        let error = dialer.connect(&target(host, 443)).await.unwrap_err();
+        let error = connect(&dialer, &target(host, 443)).await.unwrap_err();
         assert!(matches!(error, DialError::Blocked(_)), "{host}: {error:?}");
-        let error = dialer.connect(&target(host, 22)).await.unwrap_err();
+        let error = connect(&dialer, &target(host, 22)).await.unwrap_err();
         assert!(
             matches!(error, DialError::PortNotAllowed(22)),
             "{host}: {error:?}"
         );
     }
+    assert!(proxy.is_untouched());
+}
+
+/// Or else who keeps the look-ups busy could have any name pass.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_could_not_be_looked_up_does_not_reach_the_proxy() {
+    let proxy = Proxy::new(None).await;
+    let dialer = dialer(&proxy.address(""), &[], Answer::Crowd);
+    let error = connect(&dialer, &target("some.example", 443)).await.unwrap_err();
+    assert!(matches!(error, DialError::TimedOut), "{error:?}");
     assert!(proxy.is_untouched());
 }
 
@@ -354,7 +367,7 @@ async fn a_name_that_is_unknown_here_is_left_to_the_proxy() {
         let destination = target(host, 443);
         let start = Instant::now();
         let (tunnel, asked) = tokio::join!(
-            dialer.connect(&destination),
+            connect(&dialer, &destination),
             proxy.answer(b"HTTP/1.1 200 OK\r\n\r\n"),
         );
         tunnel.unwrap();

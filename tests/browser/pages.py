@@ -1,0 +1,42 @@
+"""Every page that can be opened by its address. To have a new one looked at, add a line.
+
+Each is opened in light and dark, narrow and wide; it must be accessible, fit, ask nobody else for anything, and break
+no policy. `{alice}` and the like stand for ids (see `scene.py`).
+"""
+
+from typing import NamedTuple
+
+
+class Page(NamedTuple):
+    # Of its picture.
+    name: str
+    address: str
+    is_for_visitors: bool = False
+
+
+PAGES = [
+    Page("login", "/login", is_for_visitors=True),
+    Page("login-next", "/login?next=%2Fusers", is_for_visitors=True),
+    Page("signed-out", "/login?signed_out=1", is_for_visitors=True),
+    Page("not-found", "/nowhere"),
+    Page("cli-auth", "/cli-auth"),
+    Page("cli-auth-done", "/cli-auth/done"),
+    # Account.
+    Page("tokens", "/settings/tokens"),
+    Page("token-new", "/settings/tokens/new"),
+    Page("token-delete", "/settings/tokens/{token}/delete"),
+    Page("sessions", "/settings/sessions"),
+    Page("password", "/settings/password"),
+    # People.
+    Page("people", "/users"),
+    Page("people-filtered", "/users?kind=service&status=active"),
+    Page("people-none", "/users?q=nobody"),
+    Page("person-new", "/users/new"),
+    Page("person", "/users/{alice}"),
+    Page("person-self", "/users/{owner}"),
+    Page("service-account", "/users/{robot}"),
+    Page("person-suspend", "/users/{alice}/suspend"),
+    Page("person-delete", "/users/{alice}/delete"),
+    Page("person-password", "/users/{alice}/password"),
+    Page("person-token-new", "/users/{alice}/tokens/new"),
+]
