@@ -21,6 +21,13 @@ PAGES = [
     Page("not-found", "/nowhere"),
     Page("cli-auth", "/cli-auth"),
     Page("cli-auth-done", "/cli-auth/done"),
+    # The AI gateway.
+    Page("ai-sessions", "/ai-gateway/sessions"),
+    Page("ai-sessions-filtered", "/ai-gateway/sessions?model=claude&q=hello"),
+    Page("usage", "/ai-gateway/usage"),
+    Page("providers", "/ai-gateway/providers"),
+    Page("proxy", "/ai-gateway/proxy"),
+    Page("audit", "/audit"),
     # Account.
     Page("tokens", "/settings/tokens"),
     Page("token-new", "/settings/tokens/new"),

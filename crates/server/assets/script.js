@@ -59,7 +59,36 @@
     }
   }
 
+  // Takes over the list from the server now and then, unless nobody sees it, or somebody is in it with the keyboard.
+  function keepLive(region, button) {
+    let isOn = true;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      isOn = !isOn;
+      button.setAttribute("aria-pressed", isOn);
+      if (isOn) update();
+    });
+    async function update() {
+      if (!isOn || document.hidden || region.contains(document.activeElement)) return;
+      try {
+        const reply = await fetch(region.dataset.live, { cache: "no-store" });
+        // Whoever is no longer signed in is shown so.
+        if (reply.redirected) return location.reload();
+        if (!reply.ok) return;
+        const list = await reply.text();
+        if (isOn && !region.contains(document.activeElement)) region.innerHTML = list;
+      } catch {
+        // Next time.
+      }
+    }
+    setInterval(update, 10000);
+    addEventListener("visibilitychange", update);
+  }
+
   addEventListener("DOMContentLoaded", () => {
+    for (const button of document.querySelectorAll("[data-live-switch]")) {
+      keepLive(document.getElementById(button.dataset.liveSwitch), button);
+    }
     for (const button of document.querySelectorAll("[data-copy]")) {
       button.hidden = false;
       button.addEventListener("click", () => copy(button));

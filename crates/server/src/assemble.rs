@@ -31,6 +31,7 @@ use crate::config::TrustedProxies;
 use crate::dashboard::{self, OverTls};
 use crate::jobs;
 use crate::lifecycle::{Background, Shutdown};
+use crate::provider_facts::ProviderFacts;
 use crate::proxy::ProxyParts;
 use crate::readiness::Readiness;
 use crate::service::attempts::Attempts;
@@ -105,6 +106,7 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
     };
     let (recorder, writer) = Recorder::new(Arc::new(sink), RecorderTimes::default());
     let readiness = Readiness::new(recorder.clone(), shutdown.drain.clone());
+    let providers = parts.relay.providers.iter().map(ProviderFacts::of).collect();
     let relay_options = RelayOptions {
         leaked_tokens: Some(Arc::new(Leaks(services.clone()))),
         ..parts.relay
@@ -121,6 +123,8 @@ pub async fn serve(parts: Parts, endpoints: Vec<Endpoint>, shutdown: Shutdown) -
         trusted_proxies: Arc::new(parts.trusted_proxies),
         readiness: readiness.clone(),
         proxy: proxy.as_ref().map(|proxy| Arc::clone(&proxy.facts)),
+        providers,
+        exports: api::export::Exports::default(),
     };
     let front = Front {
         relay: Arc::new(relay),

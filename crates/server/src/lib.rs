@@ -11,6 +11,7 @@ pub mod config;
 mod dashboard;
 mod jobs;
 pub mod lifecycle;
+mod provider_facts;
 mod proxy;
 mod readiness;
 mod run;

@@ -49,10 +49,18 @@ pub(crate) struct AppPath<T>(pub(crate) T);
 
 impl Caller {
     /// For the end of a call: the right may have gone while it ran.
-    pub(crate) fn still(&self) -> Result<(), ApiError> {
+    pub(crate) fn still(&self) -> Result<(), ServiceError> {
         match &self.admission {
             Some(admission) if admission.is_cut() => Err(signed_out()),
             _ => Ok(()),
+        }
+    }
+
+    /// Somebody whose credential was verified elsewhere.
+    pub(crate) fn admitted(requester: Requester, admission: Admission) -> Self {
+        Self {
+            requester,
+            admission: Some(admission),
         }
     }
 
@@ -88,7 +96,7 @@ impl FromRequestParts<ApiState> for Caller {
             .admit(&token, source.address())
             .await
             .map_err(|error| match error {
-                AccessError::Invalid => signed_out(),
+                AccessError::Invalid => ApiError::from(signed_out()),
                 AccessError::Expired => ServiceError::Unauthenticated(
                     "your session or token has expired; sign in again".to_owned(),
                 )
@@ -132,9 +140,8 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
         })
 }
 
-fn signed_out() -> ApiError {
+fn signed_out() -> ServiceError {
     ServiceError::Unauthenticated("you are signed out or your session has expired; sign in again".to_owned())
-        .into()
 }
 
 // === impl Client ===

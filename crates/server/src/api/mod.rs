@@ -4,10 +4,10 @@
 //! with its `utoipa::path`, a line in [`router`] and one in [`openapi`]. A test compares the two lists. Handlers
 //! convert; they hold no rule and no SQL.
 
-mod aibridge;
+pub(crate) mod aibridge;
 mod audit;
 mod error;
-mod export;
+pub(crate) mod export;
 mod extract;
 mod meta;
 mod query;
@@ -17,19 +17,20 @@ mod users;
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
-use axum::{Extension, Router};
 use utoipa::OpenApi as _;
 
 pub(crate) use error::ApiError;
-pub(crate) use extract::Client;
+pub(crate) use extract::{Caller, Client};
 pub(crate) use meta::not_found;
 
 use crate::config::TrustedProxies;
+use crate::provider_facts::ProviderFacts;
 use crate::proxy::ProxyFacts;
 use crate::readiness::Readiness;
 use crate::service::Services;
@@ -52,6 +53,10 @@ pub(crate) struct ApiState {
     pub(crate) readiness: Readiness,
     /// None if the AI Gateway Proxy is off.
     pub(crate) proxy: Option<std::sync::Arc<ProxyFacts>>,
+    /// The provider instances, in the order of the configuration.
+    pub(crate) providers: std::sync::Arc<[ProviderFacts]>,
+    /// The exports that are going on.
+    pub(crate) exports: export::Exports,
 }
 
 /// All layers stand here, the outermost last: the headers that every answer gets, then the time limit, since it must
@@ -88,8 +93,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         )
         .route("/users/{user}/keys/{id}/expire", put(tokens::expire))
         .nest("/aibridge", aibridge::routes())
-        .nest("/ai-gateway", aibridge::routes())
-        .layer(Extension(export::Exports::default()));
+        .nest("/ai-gateway", aibridge::routes());
     Router::new()
         .route("/healthz", get(meta::health))
         .route("/readyz", get(meta::ready))

@@ -4,9 +4,17 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path as AxumPath, Query as AxumQuery};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use url::form_urlencoded;
 
 use super::error::PageError;
 use crate::api::ApiState;
+
+/// An address with these pairs behind its question mark, without those that are empty.
+pub(super) fn with_pairs(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
+    format!("{path}?{}", query.finish())
+}
 
 /// What stands behind the question mark.
 pub(super) struct Query<T>(pub(super) T);

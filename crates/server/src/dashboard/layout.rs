@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
-use gateway_core::{Permission, Roles};
+use gateway_core::Permission;
 
 use super::assets::Assets;
 use super::session::Session;
@@ -42,6 +42,11 @@ pub(super) struct Entry {
 /// The pages that the navigation leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    AiSessions,
+    Usage,
+    Providers,
+    Proxy,
+    Audit,
     Tokens,
     Sessions,
     Password,
@@ -90,7 +95,7 @@ impl Page {
             } else {
                 roles.join(", ")
             },
-            navigation: navigation(here, &principal.roles),
+            navigation: navigation(session, here),
             csrf: session.form_key().token(),
         };
         Self {
@@ -112,7 +117,7 @@ impl Page {
 }
 
 /// Where this person can go. What one may not see is not in it.
-fn navigation(here: Place, roles: &Roles) -> Vec<Group> {
+fn navigation(session: &Session, here: Place) -> Vec<Group> {
     let group = |label, places: &[Place]| Group {
         label,
         entries: places
@@ -123,7 +128,20 @@ fn navigation(here: Place, roles: &Roles) -> Vec<Group> {
             })
             .collect(),
     };
+    let roles = &session.requester().roles;
     let mut groups = Vec::new();
+    let gateway: &[Place] = if roles.allow(Permission::ReadRecords) {
+        &[
+            Place::AiSessions,
+            Place::Usage,
+            Place::Providers,
+            Place::Proxy,
+            Place::Audit,
+        ]
+    } else {
+        &[Place::AiSessions, Place::Usage, Place::Proxy]
+    };
+    groups.push(group("AI gateway", gateway));
     if roles.allow(Permission::ReadUsers) {
         groups.push(group("Administration", &[Place::People]));
     }
@@ -139,6 +157,11 @@ fn navigation(here: Place, roles: &Roles) -> Vec<Group> {
 impl Place {
     pub(super) const fn address(self) -> &'static str {
         match self {
+            Self::AiSessions => "/ai-gateway/sessions",
+            Self::Usage => "/ai-gateway/usage",
+            Self::Providers => "/ai-gateway/providers",
+            Self::Proxy => "/ai-gateway/proxy",
+            Self::Audit => "/audit",
             Self::Tokens => "/settings/tokens",
             Self::Sessions => "/settings/sessions",
             Self::Password => "/settings/password",
@@ -148,6 +171,11 @@ impl Place {
 
     pub(super) const fn label(self) -> &'static str {
         match self {
+            Self::AiSessions => "AI sessions",
+            Self::Usage => "Usage",
+            Self::Providers => "Providers",
+            Self::Proxy => "Proxy",
+            Self::Audit => "Audit log",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
             Self::Password => "Password",

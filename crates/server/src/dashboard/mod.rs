@@ -11,17 +11,24 @@
 
 mod address;
 mod assets;
+mod chart;
 mod cookie;
 mod csrf;
+mod days;
 mod error;
+mod filter;
 mod headers;
 mod layout;
 mod local_path;
 mod pager;
 mod pages;
 mod parts;
+mod periods;
 mod session;
 mod snippets;
+mod steps;
+mod sums;
+mod wording;
 
 use std::time::Duration;
 
@@ -84,6 +91,7 @@ pub(crate) fn router(state: ApiState) -> Router {
             "/settings/password",
             get(pages::password::form).post(pages::password::submit),
         )
+        .merge(of_the_gateway())
         .merge(people())
         .route_layer(from_fn_with_state(state.clone(), session::required));
     for_anybody
@@ -96,6 +104,28 @@ pub(crate) fn router(state: ApiState) -> Router {
         .with_state(state)
         .layer(from_fn(within_time))
         .layer(from_fn(headers::add))
+}
+
+/// What the gateway does and did.
+fn of_the_gateway() -> Router<ApiState> {
+    Router::new()
+        .route("/ai-gateway/sessions", get(pages::ai_sessions::list))
+        .route("/ai-gateway/sessions/{id}", get(pages::ai_session::show))
+        .route("/ai-gateway/export/{name}", get(pages::ai_sessions::export))
+        .route("/ai-gateway/interceptions/{id}", get(pages::interception::show))
+        .route(
+            "/ai-gateway/interceptions/{id}/all.json",
+            get(pages::interception::json),
+        )
+        .route(
+            "/ai-gateway/interceptions/{id}/text/{part}",
+            get(pages::interception::text),
+        )
+        .route("/ai-gateway/usage", get(pages::usage::show))
+        .route("/ai-gateway/providers", get(pages::providers::list))
+        .route("/ai-gateway/proxy", get(pages::proxy::show))
+        .route("/ai-gateway/proxy/ca-cert.pem", get(pages::proxy::certificate))
+        .route("/audit", get(pages::audit::list))
 }
 
 /// The pages about people and service accounts.

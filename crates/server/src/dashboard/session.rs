@@ -18,7 +18,7 @@ use super::cookie::{self, Cookie};
 use super::csrf::FormKey;
 use super::error::PageError;
 use super::local_path::LocalPath;
-use crate::api::{ApiState, Client};
+use crate::api::{ApiState, Caller, Client};
 use crate::service::Requester;
 use crate::service::error::ServiceError;
 
@@ -53,6 +53,12 @@ impl Session {
     /// store checks in its transaction that the right is still there.
     pub(super) fn release(&self) {
         self.admission.lock().take();
+    }
+
+    /// For an answer that goes on after its page: the right to it goes along.
+    pub(super) fn into_caller(self) -> Option<Caller> {
+        let admission = self.admission.lock().take()?;
+        Some(Caller::admitted(self.requester, admission))
     }
 
     fn is_cut(&self) -> bool {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{PASSWORD, Server};
 
-fn provider(name: &str, base_url: &str) -> ProviderConfig {
+pub(crate) fn provider(name: &str, base_url: &str) -> ProviderConfig {
     ProviderConfig {
         name: name.parse().unwrap(),
         kind: ProviderKind::OpenAi,
@@ -24,7 +24,7 @@ fn provider(name: &str, base_url: &str) -> ProviderConfig {
 }
 
 /// With a proxy whose authority is made in the directory of the database. Gives the owner's session, too.
-async fn with_proxy() -> (Server, String) {
+pub(crate) async fn with_proxy() -> (Server, String) {
     let directory = tempfile::tempdir().unwrap();
     let authority = AuthoritySource::Directory(directory.path().to_owned());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,13 +5,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use gateway_api_types::{ErrorReply, Interception, InterceptionsPage};
 use gateway_core::InterceptionId;
+use gateway_store as found;
 
 use super::{RecordsQuery, view};
 use crate::api::export::{self, Columns, Form, Line, Outlet, Pages};
 use crate::api::extract::{AppPath, AppQuery, Caller};
 use crate::api::{ApiError, ApiState};
+use crate::service::Services;
 use crate::service::error::ServiceError;
-use crate::service::records::{Names, RecordPages};
+use crate::service::records::{Names, RecordPages, RecordQuery};
 
 /// Lists interceptions, newest first: one's own, for auditors and owners all.
 ///
@@ -38,14 +40,8 @@ pub(in crate::api) async fn list(
     let services = &state.services;
     if form != Form::Json {
         let limit = query.export_limit()?;
-        let pages = services
-            .export_records(&caller.requester, query.record_query()?)
-            .await?;
-        let source = Source {
-            pages,
-            names: Names::default(),
-        };
-        return outlet.stream(form, source, limit, caller).await;
+        let query = query.record_query()?;
+        return Ok(export(services, caller, query, form, outlet, limit).await?);
     }
     let limit = query.page_limit();
     let page = services
@@ -89,14 +85,39 @@ pub(in crate::api) async fn show(
         .map_err(|_| ServiceError::NotFound("interception"))?;
     let services = &state.services;
     let found = services.find_interception(&caller.requester, id).await?;
-    let mut names = Names::default();
-    names.learn(services, [found.initiator_id]).await?;
+    let shown = view(services, found).await?;
     caller.still()?;
-    let shown = view::interception(found, &names);
     Ok(match form {
         Form::Json => Json(shown).into_response(),
         form => export::whole(form, &[shown]),
     })
+}
+
+/// An interception as the API shows it.
+pub(crate) async fn view(
+    services: &Services,
+    found: found::Interception,
+) -> Result<Interception, ServiceError> {
+    let mut names = Names::default();
+    names.learn(services, [found.initiator_id]).await?;
+    Ok(view::interception(found, &names))
+}
+
+/// All interceptions that match, or as many as `limit` says, as one streamed answer.
+pub(crate) async fn export(
+    services: &Services,
+    caller: Caller,
+    query: RecordQuery,
+    form: Form,
+    outlet: Outlet,
+    limit: u64,
+) -> Result<Response, ServiceError> {
+    let pages = services.export_records(&caller.requester, query).await?;
+    let source = Source {
+        pages,
+        names: Names::default(),
+    };
+    outlet.stream(form, source, limit, caller).await
 }
 
 /// The interceptions of an export.

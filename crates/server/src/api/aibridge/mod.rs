@@ -16,10 +16,10 @@ use super::query::{given, time};
 use super::{ApiError, ApiState};
 use crate::service::records::RecordQuery;
 
-pub(super) mod interceptions;
+pub(crate) mod interceptions;
 pub(super) mod names;
 pub(super) mod proxy;
-pub(super) mod sessions;
+pub(crate) mod sessions;
 pub(super) mod usage;
 mod view;
 

@@ -14,8 +14,9 @@ use crate::api::export::{Columns, Form, Line, Outlet, Pages};
 use crate::api::extract::{AppPath, AppQuery, Caller};
 use crate::api::query::given;
 use crate::api::{ApiError, ApiState};
+use crate::service::Services;
 use crate::service::error::ServiceError;
-use crate::service::records::{Names, RecordPages};
+use crate::service::records::{Names, RecordPages, RecordQuery};
 
 /// How many threads are shown unless asked.
 const THREADS: u32 = 50;
@@ -58,14 +59,8 @@ pub(in crate::api) async fn list(
     let services = &state.services;
     if form != Form::Json {
         let limit = query.export_limit()?;
-        let pages = services
-            .export_records(&caller.requester, query.record_query()?)
-            .await?;
-        let source = Source {
-            pages,
-            names: Names::default(),
-        };
-        return outlet.stream(form, source, limit, caller).await;
+        let query = query.record_query()?;
+        return Ok(export(services, caller, query, form, outlet, limit).await?);
     }
     let limit = query.page_limit();
     let page = services
@@ -128,6 +123,23 @@ fn thread_page(query: ThreadsQuery) -> Result<ThreadPage, ApiError> {
         (None, Some(before)) => Ok(ThreadPage::NewerThan(before)),
         (Some(_), Some(_)) => Err(ApiError::field("before_id", "does not go with after_id")),
     }
+}
+
+/// All sessions that match, or as many as `limit` says, as one streamed answer.
+pub(crate) async fn export(
+    services: &Services,
+    caller: Caller,
+    query: RecordQuery,
+    form: Form,
+    outlet: Outlet,
+    limit: u64,
+) -> Result<Response, ServiceError> {
+    let pages = services.export_records(&caller.requester, query).await?;
+    let source = Source {
+        pages,
+        names: Names::default(),
+    };
+    outlet.stream(form, source, limit, caller).await
 }
 
 /// The sessions of an export.

@@ -30,7 +30,7 @@ use body::Exported;
 
 /// What the client wants to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// A page.
     Json,
     Csv,
@@ -47,16 +47,16 @@ pub(super) trait Pages: Send + 'static {
 }
 
 /// Where an export goes to.
-pub(super) struct Outlet {
+pub(crate) struct Outlet {
     places: Arc<Places>,
     /// Absent in tests of the router alone.
     downstream: Option<Downstream>,
     state: ApiState,
 }
 
-/// The exports that are going on, as an extension of the router.
+/// The exports that are going on, of the REST API and of the dashboard together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Exports(Arc<Places>);
+pub(crate) struct Exports(Arc<Places>);
 
 /// As much as is handed to the connection at once.
 const CHUNK: usize = 64 * 1024;
@@ -134,7 +134,7 @@ impl Outlet {
         pages: P,
         limit: u64,
         caller: Caller,
-    ) -> Result<Response, ApiError> {
+    ) -> Result<Response, ServiceError> {
         let place = self.places.enter(caller.requester.user_id)?;
         let mut rows = Rows {
             form,
@@ -167,9 +167,8 @@ impl FromRequestParts<ApiState> for Outlet {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
-        let exports = parts.extensions.get::<Exports>().cloned();
         Ok(Self {
-            places: exports.unwrap_or_default().0,
+            places: Arc::clone(&state.exports.0),
             downstream: parts.extensions.get::<Downstream>().cloned(),
             state: state.clone(),
         })

@@ -5,4 +5,6 @@ mod browser;
 mod cli_auth;
 mod defence;
 mod entrance;
+mod gateway;
 mod people;
+mod records;
