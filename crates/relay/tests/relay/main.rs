@@ -4,6 +4,7 @@
 
 mod admission;
 mod chunking;
+mod client;
 mod copilot;
 mod fidelity;
 mod http2;
