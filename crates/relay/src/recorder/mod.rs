@@ -2,8 +2,8 @@
 //!
 //! A request is admitted with its start record, or refused while the database does not keep up. From then on it owns
 //! its places in the queue: what it adds later is never turned away, and goes before the starts of others. One
-//! [`Writer`] commits what has gathered in groups, without a timer: a commit begins when the writer is idle, and what
-//! arrives meanwhile is the next group.
+//! [`Writer`] commits what has gathered in groups: a commit begins when the writer is idle, and what arrives meanwhile is
+//! the next group, which is given a moment to gather, since much arrives then.
 //!
 //! What a record says, and when an answer is held back for it, is decided elsewhere; how it is stored is the
 //! [`RecordSink`]'s business. The invariant that others rely on: `Interception::poll_committed` is ready with `Ok`

@@ -18,8 +18,8 @@ use crate::causes::causes;
 const GROUP_RECORDS: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long records may gather under load. A group of fifty costs half of what its records cost in groups of ten, and a
-/// provider takes far longer than this.
+/// How long records may gather under load: larger groups cost less for each record, and a provider takes far longer than
+/// this.
 const GATHERING: Duration = Duration::from_millis(3);
 
 /// How often a group of more than so many records is tried before its halves are.
