@@ -8,6 +8,7 @@
 mod clients;
 mod proxy;
 mod records;
+mod replay;
 mod through;
 
 use std::net::SocketAddr;

@@ -37,6 +37,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) variables: &'a [(&'a str, String)],
     /// Processors for the provider and for the gateway, instead of any.
     pub(crate) cores: Option<Cores>,
+    /// Where the gateway's providers are, instead of the simulated one.
+    pub(crate) provider: Option<SocketAddr>,
 }
 
 /// A simulated provider and a gateway in front of it. Dropped, it ends both and removes the directory.
@@ -111,7 +113,11 @@ impl Stage {
     }
 
     fn launch_server(&mut self, setting: &Setting<'_>) -> anyhow::Result<()> {
-        let command = self.server(&format!("http://{}", self.provider()?), setting);
+        let provider = match setting.provider {
+            Some(address) => address,
+            None => self.provider()?,
+        };
+        let command = self.server(&format!("http://{provider}"), setting);
         let start = || Child::start("coder server", command, self.scratch.path());
         self.children.push(match setting.cores {
             Some(cores) => cores.measured.run(start)?,

@@ -1,7 +1,8 @@
 //! What the AI Gateway Proxy takes, as a ratio to mitmproxy: new intercepted connections, and requests on those that are
 //! kept. And what an idle tunnel costs it in memory.
 //!
-//! Both proxies have one processor, the same one, in turns; clients and provider have the other. Both ask for a password
+//! Both proxies have one processor, the same one, in turns; clients and a provider that only repeats an answer have the
+//! other, so that the proxy is the limit. Both ask for a password
 //! at the CONNECT, end the client's TLS with certificates of the authority that each makes for itself, and send the
 //! request on in plain HTTP. What they do beyond that differs, against the gateway: the route is its recorded one, as
 //! users have it, so every request is also admitted, credentialed, and written to the database with its answer.
@@ -22,11 +23,13 @@ use serde_json::json;
 
 use self::mitmproxy::Mitmproxy;
 use super::clients::{Rate, measure};
+use super::replay::Replay;
 use super::through::Through;
 use super::{Case, Way};
 use crate::cores::Cores;
 use crate::db::free_port;
 use crate::demo::{Setting, Stage};
+use crate::http;
 use crate::workspace::{Programs, Workspace};
 
 const ROUNDS: usize = 3;
@@ -34,6 +37,7 @@ const ROUNDS: usize = 3;
 const FILES: u64 = 8192;
 /// What a client sends as its provider's key to have the gateway's used.
 const PLACEHOLDER: &str = "coder-aibridge";
+const MESSAGES: &str = "/v1/messages";
 
 /// What a proxy took.
 struct Taken {
@@ -72,6 +76,8 @@ fn allow_files() -> anyhow::Result<()> {
 fn compare(workspace: &Workspace, programs: &Programs, cores: Cores, time: Duration) -> anyhow::Result<()> {
     let idle = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+    let replay = Replay::bind()?;
+    let provider = replay.address()?;
     let variables = [
         ("CODER_AIBRIDGE_PROXY_ENABLED", "true".to_owned()),
         ("CODER_AIBRIDGE_PROXY_LISTEN_ADDR", address.to_string()),
@@ -87,10 +93,12 @@ fn compare(workspace: &Workspace, programs: &Programs, cores: Cores, time: Durat
     let setting = Setting {
         variables: &variables,
         cores: Some(cores),
+        provider: Some(provider),
         ..Setting::default()
     };
     let mut stage = Stage::start_with(programs, &setting)?;
     stage.owner()?;
+    replay.serve(&answer(&stage)?)?;
     let credential = format!("coder:{}", stage.token("bench")?);
     let trusted = stage.server_folder().join("aibridge-proxy-ca.pem");
     let through = Through::new(address, &credential, &trusted)?;
@@ -100,8 +108,8 @@ fn compare(workspace: &Workspace, programs: &Programs, cores: Cores, time: Durat
     let yardstick = Mitmproxy::start(workspace, &stage, cores, &credential)?;
     let way = |credential: &str, through| {
         anyhow::Ok(Way {
-            address: stage.provider()?,
-            path: "/v1/messages",
+            address: provider,
+            path: MESSAGES,
             credential: credential.to_owned(),
             through: Some(through),
         })
@@ -155,16 +163,32 @@ fn take(
     })
 }
 
+/// What the simulated provider says to the question.
+fn answer(stage: &Stage) -> anyhow::Result<String> {
+    let headers = [
+        ("X-Api-Key", Stage::central_key()),
+        ("Content-Type", "application/json"),
+        ("Anthropic-Version", "2023-06-01"),
+    ];
+    let answer = http::send(stage.provider()?, "POST", MESSAGES, &headers, &question())?;
+    ensure!(answer.status == 200, "the provider answered {}", answer.status);
+    answer.text()
+}
+
+fn question() -> String {
+    json!({
+        "model": "claude-sonnet-4-8",
+        "max_tokens": 1000,
+        "messages": [{ "role": "user", "content": "x" }],
+    })
+    .to_string()
+}
+
 fn loads() -> [Load; 2] {
     let case = |name, unit, is_new_each_time| Case {
         name,
         unit,
-        body: json!({
-            "model": "claude-sonnet-4-8",
-            "max_tokens": 1000,
-            "messages": [{ "role": "user", "content": "x" }],
-        })
-        .to_string(),
+        body: question(),
         units: 1,
         is_new_each_time,
     };
@@ -174,8 +198,8 @@ fn loads() -> [Load; 2] {
             case: case("new intercepted connections", "conn", true),
         },
         Load {
-            clients: 64,
-            case: case("requests on 64 kept connections", "req", false),
+            clients: 256,
+            case: case("requests on 256 kept connections", "req", false),
         },
     ]
 }
