@@ -71,7 +71,7 @@ async fn through_a_proxy_in_plain_text() {
 
 #[tokio::test]
 async fn through_a_proxy_over_tls() {
-    let world = World::behind_tls().await;
+    let world = World::behind_tls(&[]).await;
     exchanges(&world).await;
     assert_eq!(world.recorded().await.len(), 4);
 }

@@ -4,6 +4,7 @@
 //! The client is curl, so that the proxy is held against another implementation of HTTP, HTTP/2, TLS and CONNECT. The
 //! official packages go the same way in `tests/python` and `tests/node`.
 
+mod chain;
 mod clients;
 mod command_line;
 mod credentials;
@@ -81,16 +82,17 @@ impl World {
     }
 
     /// With a proxy that is itself reached over TLS.
-    async fn behind_tls() -> Self {
+    async fn behind_tls(further: &[(&str, &str)]) -> Self {
         let site = Site::new(Engine::Sqlite).await;
         let (certificates, key) = certificate();
         let (cert_file, key_file) = (site.path("listener.pem"), site.path("listener-key.pem"));
         std::fs::write(&cert_file, certificates).unwrap();
         std::fs::write(&key_file, key).unwrap();
-        let settings = [
+        let mut settings = vec![
             ("CODER_AIBRIDGE_PROXY_TLS_CERT_FILE", cert_file.to_str().unwrap()),
             ("CODER_AIBRIDGE_PROXY_TLS_KEY_FILE", key_file.to_str().unwrap()),
         ];
+        settings.extend_from_slice(further);
         let world = Self::start(site, &settings).await;
         Self {
             listener_certificate: Some(cert_file),
