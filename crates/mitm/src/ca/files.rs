@@ -48,7 +48,10 @@ impl Pair {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
-        let locked = options.open(&path).and_then(|file| file.lock().map(|()| file));
+        let locked = options.open(&path).and_then(|file| {
+            give_to_owner_of(&self.dir, &file)?;
+            file.lock().map(|()| file)
+        });
         match locked {
             Ok(file) => {
                 self.settle()?;
@@ -167,10 +170,35 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
+    let dir = path.parent().unwrap_or(Path::new("."));
     options
         .open(path)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            give_to_owner_of(dir, &file)?;
+            file.write_all(content)?;
+            file.sync_all()
+        })
         .map_err(|source| write_error(path, source))
+}
+
+/// What root makes in the server's directory is for the server, which would not be let in otherwise.
+#[cfg(unix)]
+fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let (owner, own) = (fs::metadata(dir)?, file.metadata()?);
+    if owner.uid() == own.uid() {
+        return Ok(());
+    }
+    match fchown(file, Some(owner.uid()), Some(owner.gid())) {
+        // Only root may. Whoever else writes to another's directory keeps the file.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given,
+    }
+}
+
+#[cfg(not(unix))]
+fn give_to_owner_of(_dir: &Path, _file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), CaError> {

@@ -109,6 +109,27 @@ fn renewing_keeps_the_old_pair_beside() {
     assert_eq!(names(dir.path()).len(), 4);
 }
 
+/// As root does it for a server that runs as another user.
+#[test]
+fn files_belong_to_whom_the_directory_does() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    const SERVER: u32 = 4711;
+    let dir = tempfile::tempdir().unwrap();
+    // Only root can make it another's; for everybody else it is their own already.
+    let is_root = chown(dir.path(), Some(SERVER), Some(SERVER)).is_ok();
+    open(dir.path()).unwrap();
+    CertificateAuthority::renew(dir.path(), &hosts(&["api.example.org"]), NOW).unwrap();
+    let owner = fs::metadata(dir.path()).unwrap().uid();
+    assert_eq!(owner == SERVER, is_root);
+    let mut files = 0;
+    for file in fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().uid(), owner, "{:?}", file.file_name());
+        files += 1;
+    }
+    assert_eq!(files, 5, "the pair, the old one and the lock");
+}
+
 /// A directory with an authority (or none), in which another is being put in place.
 fn begun(existing: bool) -> (TempDir, Pair, Option<String>, make::New) {
     let dir = tempfile::tempdir().unwrap();
