@@ -45,6 +45,8 @@ pub struct Interception {
     #[schema(value_type = Object)]
     pub metadata: Metadata,
     pub started_at: Time,
+    /// When the first byte of the provider's answer came, its head aside. Null while it is in flight.
+    pub first_byte_at: Option<Time>,
     /// Null while it is in flight.
     pub ended_at: Option<Time>,
     /// Such as `Claude Code`, or `Unknown`.

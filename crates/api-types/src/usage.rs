@@ -34,4 +34,7 @@ pub struct Usage {
     pub errors: u64,
     #[serde(flatten)]
     pub tokens: TokenSums,
+    /// How long answers took to begin on average, in milliseconds: from the request's arrival to the first byte of the
+    /// provider's answer, its head aside, over those that were completed. Null without any.
+    pub first_byte_ms: Option<u64>,
 }

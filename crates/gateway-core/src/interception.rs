@@ -95,6 +95,8 @@ pub struct End {
     /// One for each answer of the provider, as far as it was seen.
     pub usage: Option<TokenUsage>,
     pub thoughts: Vec<ModelThought>,
+    /// When the first byte of the provider's answer came, its head aside.
+    pub first_byte_at: Option<Timestamp>,
     pub ended_at: Timestamp,
     /// Added to those of the start.
     pub marks: Marks,

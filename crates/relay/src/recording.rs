@@ -13,7 +13,7 @@ use gateway_core::interception::{
 };
 use gateway_core::mask::mask;
 use gateway_core::token::redact;
-use gateway_core::{InterceptionId, Secret, UserId};
+use gateway_core::{InterceptionId, Secret, Timestamp, UserId};
 use gateway_llm::observe;
 
 use crate::access::InFlight;
@@ -44,6 +44,7 @@ pub(crate) struct Recording {
     tools: u32,
     thoughts: Vec<ModelThought>,
     thoughts_bytes: usize,
+    first_byte_at: Option<Timestamp>,
     marks: Marks,
     is_closed: bool,
 }
@@ -79,6 +80,7 @@ impl Recording {
             tools: 0,
             thoughts: Vec::new(),
             thoughts_bytes: 0,
+            first_byte_at: None,
             marks: Marks::NONE,
             is_closed: false,
         })
@@ -131,6 +133,13 @@ impl Recording {
         });
     }
 
+    /// Bytes of the answer have come. Only the first call counts.
+    pub(crate) fn note_bytes(&mut self) {
+        if self.first_byte_at.is_none() {
+            self.first_byte_at = Some(self.clock.now());
+        }
+    }
+
     /// Thoughts are written with the end.
     pub(crate) fn thought(&mut self, thought: observe::Thought) {
         self.thoughts_bytes += THOUGHT_BYTES + thought.content.len();
@@ -177,6 +186,7 @@ impl Recording {
             error_message,
             usage: seen.usage.map(usage),
             thoughts: std::mem::take(&mut self.thoughts),
+            first_byte_at: self.first_byte_at,
             ended_at: self.clock.now(),
             marks: self.marks,
         });

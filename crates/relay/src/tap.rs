@@ -347,6 +347,9 @@ where
             return;
         }
         if let Some(data) = frame.data_ref() {
+            if let Some(recording) = self.exchange.recording.as_mut().filter(|_| !data.is_empty()) {
+                recording.note_bytes();
+            }
             self.watch.feed(data, &mut self.share);
         }
         // Where the length was announced the client knows this frame for the last, whatever is in it.

@@ -88,6 +88,7 @@ fn end(now: Timestamp) -> End {
             ..TokenUsage::default()
         }),
         thoughts: Vec::new(),
+        first_byte_at: Some(now),
         ended_at: now,
         marks: Marks::NONE,
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::Lost;
 
-/// What a record takes beside its texts, roughly.
+/// What a record, or a thought in one, takes beside its texts, roughly.
 const RECORD_BYTES: usize = 512;
 
 /// The records of one interception that wait to be committed.
@@ -142,7 +142,11 @@ pub(super) fn record_bytes(entry: &Entry) -> usize {
     let texts = match entry {
         Entry::Start(start) => length(&start.prompt),
         Entry::Tool(tool) => length(&tool.input),
-        Entry::End(end) => end.thoughts.iter().map(|thought| thought.content.len()).sum(),
+        Entry::End(end) => end
+            .thoughts
+            .iter()
+            .map(|thought| RECORD_BYTES + thought.content.len())
+            .sum(),
     };
     RECORD_BYTES + texts
 }

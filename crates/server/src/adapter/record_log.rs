@@ -206,6 +206,7 @@ mod tests {
                     is_cut: false,
                     created_at: Timestamp::from_micros(0),
                 }],
+                first_byte_at: None,
                 ended_at: Timestamp::from_micros(1_500_000),
                 marks: Marks::NONE,
             })),

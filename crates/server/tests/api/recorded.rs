@@ -151,6 +151,7 @@ fn end(seconds: u32) -> End {
             is_cut: false,
             created_at: at(seconds + 1),
         }],
+        first_byte_at: Some(at(seconds + 1)),
         ended_at: at(seconds + 1),
         marks: Marks::NONE,
     }

@@ -28,6 +28,7 @@ async fn an_interception_is_shown_with_the_columns_of_the_reference() {
         "route": "messages",
         "metadata": {},
         "started_at": "2026-01-31T12:00:03.000000Z",
+        "first_byte_at": "2026-01-31T12:00:04.000000Z",
         "ended_at": "2026-01-31T12:00:04.000000Z",
         "client": "Codex",
         "client_version": "2.1",
@@ -189,6 +190,7 @@ async fn usage_is_summed_by_what_is_asked() {
             "cache_read_input_tokens": 1500,
             "cache_write_input_tokens": 200,
             "reasoning_tokens": 25,
+            "first_byte_ms": 1000,
         }])
     );
     let rows = scene

@@ -83,6 +83,7 @@ fn stripped_end(end: &End) -> End {
             ..usage.clone()
         }),
         thoughts: Vec::new(),
+        first_byte_at: end.first_byte_at,
         ended_at: end.ended_at,
         marks,
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use gateway_core::Timestamp;
 use gateway_core::interception::{End, Outcome, Record, TokenUsage};
 
 use super::batch::{ManyRows, Value, WriteRows, Writer};
@@ -25,18 +26,20 @@ macro_rules! usage_columns {
 static END: WriteRows = WriteRows::new(
     ManyRows::new(
         "WITH v AS (SELECT * FROM ",
-        19,
+        20,
         concat!(
             "), closed AS (UPDATE aibridge_interceptions AS i SET outcome = v.column2, status = v.column3, \
              answered_model = v.column4, provider_response_id = v.column5, stop_reason = v.column6, \
-             error_type = v.column7, error_message = v.column8, ended_at = v.column9, marks = i.marks | v.column10 \
+             error_type = v.column7, error_message = v.column8, ended_at = v.column9, first_byte_at = v.column20, \
+             marks = i.marks | v.column10 \
              FROM v WHERE i.id = v.column1 AND i.outcome IS NOT DISTINCT FROM v.column11 RETURNING ",
             rollup::closed_columns!(),
-            "), used AS (INSERT INTO aibridge_token_usages (",
+            ", v.*), used AS (INSERT INTO aibridge_token_usages (",
             usage_columns!(),
-            ") SELECT column1, column5, column12, column13, column14, column15, column16, column17, column18, column19, \
-             column9 FROM v JOIN closed ON closed.id = v.column1 WHERE v.column18 IS NOT NULL ON CONFLICT DO NOTHING) \
-             SELECT * FROM closed"
+            ") SELECT id, column5, column12, column13, column14, column15, column16, column17, column18, column19, column9 \
+             FROM closed WHERE column18 IS NOT NULL ON CONFLICT DO NOTHING) SELECT ",
+            rollup::closed_columns!(),
+            " FROM closed"
         ),
     ),
     &[
@@ -46,7 +49,7 @@ static END: WriteRows = WriteRows::new(
             " FROM aibridge_interceptions WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11"
         ),
         "UPDATE aibridge_interceptions SET outcome = ?2, status = ?3, answered_model = ?4, provider_response_id = ?5, \
-         stop_reason = ?6, error_type = ?7, error_message = ?8, ended_at = ?9, marks = marks | ?10 \
+         stop_reason = ?6, error_type = ?7, error_message = ?8, ended_at = ?9, first_byte_at = ?20, marks = marks | ?10 \
          WHERE id = ?1 AND outcome IS NOT DISTINCT FROM ?11",
         concat!(
             "INSERT INTO aibridge_token_usages (",
@@ -82,7 +85,8 @@ pub(super) async fn write(writer: &mut impl Writer, ends: &[(&Record, &End)]) ->
     let mut thoughts = Vec::new();
     for row in close(writer, &open, None).await? {
         if let Some((id, end)) = open.remove_entry(&row.id) {
-            rollup.add(row, &Sums::of(end));
+            let sums = Sums::of(end, row.started_at());
+            rollup.add(row, &sums);
             push_thoughts(&mut thoughts, &id, end);
         }
     }
@@ -90,7 +94,8 @@ pub(super) async fn write(writer: &mut impl Writer, ends: &[(&Record, &End)]) ->
     open.retain(|_, end| end.outcome != Outcome::Interrupted);
     for row in close(writer, &open, Some(Outcome::Interrupted)).await? {
         if let Some((id, end)) = open.remove_entry(&row.id) {
-            rollup.add(row, &Sums::of(end).instead_of(&Sums::INTERRUPTED));
+            let sums = Sums::of(end, row.started_at()).instead_of(&Sums::INTERRUPTED);
+            rollup.add(row, &sums);
             push_thoughts(&mut thoughts, &id, end);
         }
     }
@@ -104,11 +109,11 @@ async fn close(
     ends: &Ends<'_>,
     so_far: Option<Outcome>,
 ) -> Result<Vec<ClosedRow>, Fault> {
-    let mut rows = Vec::with_capacity(ends.len() * 19);
+    let mut rows = Vec::with_capacity(ends.len() * 20);
     for (id, end) in ends {
         let usage = end.usage.as_ref();
         let count = |of: fn(&TokenUsage) -> u64| usage.map(of).map(tokens);
-        rows.extend::<[Value<'_>; 19]>([
+        rows.extend::<[Value<'_>; 20]>([
             id.as_str().into(),
             end.outcome.as_str().into(),
             end.status.map(i64::from).into(),
@@ -128,6 +133,7 @@ async fn close(
             usage.and_then(|usage| usage.service_tier.as_deref()).into(),
             Value::Text(usage.map(metadata).map(Cow::Owned)),
             usage.map(|usage| usage.is_partial).into(),
+            end.first_byte_at.map(Timestamp::as_micros).into(),
         ]);
     }
     writer.write_returning(&END, &rows).await

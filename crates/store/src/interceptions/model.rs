@@ -33,6 +33,8 @@ pub struct Interception {
     pub credential_hint: String,
     pub is_streamed: bool,
     pub started_at: Timestamp,
+    /// When the first byte of the provider's answer came, its head aside. None while it is open.
+    pub first_byte_at: Option<Timestamp>,
     /// None while it is open, as is `outcome`.
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<Outcome>,
@@ -126,4 +128,7 @@ pub struct UsageRow {
     /// Those of them that failed other than by the client going away or losing its right.
     pub errors: u64,
     pub tokens: TokenSums,
+    /// Of those that were completed: how many answers had a first byte, and the time until then in all.
+    pub first_bytes: u64,
+    pub first_byte_micros: u64,
 }

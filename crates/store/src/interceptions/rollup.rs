@@ -43,6 +43,8 @@ pub(super) struct Sums {
     cache_read: i64,
     cache_write: i64,
     reasoning: i64,
+    first_bytes: i64,
+    first_byte_micros: i64,
 }
 
 /// What is to be added to the sums. In the order of the key, so that two replicas cannot wait for each other.
@@ -71,26 +73,29 @@ macro_rules! add_up {
          output_tokens = aibridge_usage_days.output_tokens + excluded.output_tokens, \
          cache_read_input_tokens = aibridge_usage_days.cache_read_input_tokens + excluded.cache_read_input_tokens, \
          cache_write_input_tokens = aibridge_usage_days.cache_write_input_tokens + excluded.cache_write_input_tokens, \
-         reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens"
+         reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens, \
+         first_bytes = aibridge_usage_days.first_bytes + excluded.first_bytes, \
+         first_byte_micros = aibridge_usage_days.first_byte_micros + excluded.first_byte_micros"
     };
 }
 
 macro_rules! insert_sums {
     () => {
         "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
-         errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) "
+         errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens, first_bytes, \
+         first_byte_micros) "
     };
 }
 
 static ADD: WriteRows = WriteRows::new(
     ManyRows::new(
         concat!(insert_sums!(), "SELECT * FROM "),
-        13,
+        15,
         concat!(" WHERE column1 IS NOT NULL", add_up!()),
     ),
     &[concat!(
         insert_sums!(),
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         add_up!()
     )],
 );
@@ -106,6 +111,12 @@ pub(super) fn beginning_of(day: i64) -> Timestamp {
 }
 
 // === impl ClosedRow ===
+
+impl ClosedRow {
+    pub(super) fn started_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.started_at)
+    }
+}
 
 impl Returned for ClosedRow {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -133,10 +144,21 @@ impl Sums {
         cache_read: 0,
         cache_write: 0,
         reasoning: 0,
+        first_bytes: 0,
+        first_byte_micros: 0,
     };
 
-    pub(super) fn of(end: &End) -> Self {
+    pub(super) fn of(end: &End, started_at: Timestamp) -> Self {
         let usage = end.usage.as_ref();
+        // An error is no measure of how long answers take to begin.
+        let wait = end
+            .first_byte_at
+            .filter(|_| end.outcome == Outcome::Completed)
+            .map(|at| {
+                at.as_micros()
+                    .saturating_sub(started_at.as_micros())
+                    .clamp(0, DAY_MICROS)
+            });
         Self {
             requests: 1,
             errors: i64::from(is_error(end.outcome)),
@@ -145,6 +167,8 @@ impl Sums {
             cache_read: usage.map_or(0, |usage| tokens(usage.cache_read_input)),
             cache_write: usage.map_or(0, |usage| tokens(usage.cache_write_input)),
             reasoning: usage.and_then(|usage| usage.reasoning).map_or(0, tokens),
+            first_bytes: i64::from(wait.is_some()),
+            first_byte_micros: wait.unwrap_or(0),
         }
     }
 
@@ -163,6 +187,8 @@ impl Sums {
         self.cache_read += sign * other.cache_read;
         self.cache_write += sign * other.cache_write;
         self.reasoning += sign * other.reasoning;
+        self.first_bytes += sign * other.first_bytes;
+        self.first_byte_micros += sign * other.first_byte_micros;
     }
 }
 
@@ -181,7 +207,7 @@ fn is_error(outcome: Outcome) -> bool {
 impl Rollup {
     pub(super) fn add(&mut self, row: ClosedRow, sums: &Sums) {
         let key = Key {
-            day: day_of(Timestamp::from_micros(row.started_at)),
+            day: day_of(row.started_at()),
             initiator_id: row.initiator_id,
             provider_name: row.provider_name,
             model: row.model,
@@ -195,9 +221,9 @@ impl Rollup {
     }
 
     pub(super) async fn write(&self, writer: &mut impl Writer) -> Result<(), Fault> {
-        let mut rows = Vec::with_capacity(self.sums.len() * 13);
+        let mut rows = Vec::with_capacity(self.sums.len() * 15);
         for (key, (username, sums)) in &self.sums {
-            rows.extend::<[Value<'_>; 13]>([
+            rows.extend::<[Value<'_>; 15]>([
                 key.day.into(),
                 key.initiator_id.as_str().into(),
                 key.provider_name.as_str().into(),
@@ -211,6 +237,8 @@ impl Rollup {
                 sums.cache_read.into(),
                 sums.cache_write.into(),
                 sums.reasoning.into(),
+                sums.first_bytes.into(),
+                sums.first_byte_micros.into(),
             ]);
         }
         writer.write(&ADD, &rows).await

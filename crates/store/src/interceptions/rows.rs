@@ -18,7 +18,7 @@ macro_rules! interception_columns {
         "i.id, i.initiator_id, i.initiator_username, i.api_key_id, i.provider, i.provider_name, i.route, i.model, \
          i.answered_model, i.client, i.client_version, i.user_agent, i.client_session_id, i.session_id, \
          i.thread_parent_id, i.thread_root_id, i.credential_kind, i.credential_hint, i.is_streamed, i.started_at, \
-         i.ended_at, i.outcome, i.status, i.provider_response_id, i.stop_reason, i.error_type, i.error_message, i.marks"
+         i.first_byte_at, i.ended_at, i.outcome, i.status, i.provider_response_id, i.stop_reason, i.error_type, i.error_message, i.marks"
     };
 }
 pub(super) use interception_columns;
@@ -45,6 +45,7 @@ pub(super) struct InterceptionRow {
     credential_hint: String,
     is_streamed: bool,
     started_at: i64,
+    first_byte_at: Option<i64>,
     ended_at: Option<i64>,
     outcome: Option<String>,
     status: Option<i64>,
@@ -151,6 +152,7 @@ impl TryFrom<InterceptionRow> for Interception {
             credential_hint: row.credential_hint,
             is_streamed: row.is_streamed,
             started_at: Timestamp::from_micros(row.started_at),
+            first_byte_at: row.first_byte_at.map(Timestamp::from_micros),
             ended_at: row.ended_at.map(Timestamp::from_micros),
             provider_response_id: row.provider_response_id,
             stop_reason: row.stop_reason,

@@ -60,6 +60,8 @@ struct Row {
     errors: i64,
     #[sqlx(flatten)]
     tokens: TokenSumsRow,
+    first_bytes: i64,
+    first_byte_micros: i64,
 }
 
 /// Sums of tokens.
@@ -205,7 +207,9 @@ impl UsageQuery {
         let mut sql = format!(
             "SELECT {} AS day, {} AS initiator_id, {} AS initiator_username, {} AS provider_name, {} AS model, \
              {} AS client, CAST(COALESCE(SUM(i.requests), 0) AS BIGINT) AS requests, \
-             CAST(COALESCE(SUM(i.errors), 0) AS BIGINT) AS errors, {} FROM aibridge_usage_days AS i{}",
+             CAST(COALESCE(SUM(i.errors), 0) AS BIGINT) AS errors, {}, \
+             CAST(COALESCE(SUM(i.first_bytes), 0) AS BIGINT) AS first_bytes, \
+             CAST(COALESCE(SUM(i.first_byte_micros), 0) AS BIGINT) AS first_byte_micros FROM aibridge_usage_days AS i{}",
             grouped(UsageKey::Day, "i.day", "BIGINT"),
             grouped(UsageKey::User, "i.initiator_id", "TEXT"),
             grouped(UsageKey::User, "MAX(i.initiator_username)", "TEXT"),
@@ -262,6 +266,8 @@ impl TryFrom<Row> for UsageRow {
             requests: unsigned(row.requests),
             errors: unsigned(row.errors),
             tokens: row.tokens.into(),
+            first_bytes: unsigned(row.first_bytes),
+            first_byte_micros: unsigned(row.first_byte_micros),
         })
     }
 }

@@ -69,6 +69,7 @@ async fn everything_is_read_as_it_was_written(db: &TestDb) {
         credential_hint: "sk-...1234".to_owned(),
         is_streamed: true,
         started_at: after(7),
+        first_byte_at: Some(after(1)),
         ended_at: Some(after(1)),
         outcome: Some(Outcome::Completed),
         status: Some(200),

@@ -67,6 +67,7 @@ pub(crate) fn end() -> End {
             is_partial: false,
         }),
         thoughts: Vec::new(),
+        first_byte_at: Some(after(1)),
         ended_at: after(1),
         marks: Marks::NONE,
     }

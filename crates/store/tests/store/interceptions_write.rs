@@ -297,11 +297,17 @@ async fn sums_by_day(db: &TestDb) {
     }
     assert_eq!(db.rows("aibridge_usage_days").await, 3);
     let first = NOW.as_micros() / 86_400_000_000;
-    for (day, model, requests, errors) in [(first, "a", 2, 1), (first, "b", 1, 1), (first + 1, "a", 2, 1)] {
+    // Only of what was completed, which the second of each pair was not.
+    for (day, model, requests, errors, first_bytes) in [
+        (first, "a", 2, 1, 1),
+        (first, "b", 1, 1, 0),
+        (first + 1, "a", 2, 1, 0),
+    ] {
         let sql = format!(
             "SELECT COUNT(*) FROM aibridge_usage_days WHERE day = {day} AND model = '{model}' \
              AND initiator_id = '{user}' AND requests = {requests} AND errors = {errors} \
-             AND cache_read_input_tokens = 300 * {requests} AND cache_write_input_tokens = 40 * {requests}"
+             AND cache_read_input_tokens = 300 * {requests} AND cache_write_input_tokens = 40 * {requests} \
+             AND first_bytes = {first_bytes} AND first_byte_micros = 1000000 * {first_bytes}"
         );
         assert_eq!(db.count(&sql).await, 1, "{sql}");
     }

@@ -89,6 +89,9 @@ enum UsageColumn {
     CacheWrite,
     #[value(name = "reasoning", alias = "reasoning_tokens")]
     Reasoning,
+    /// Milliseconds on average until answers began.
+    #[value(name = "first byte ms", alias = "first_byte_ms")]
+    FirstByteMs,
 }
 
 /// Shown behind the keys unless others are asked for.
@@ -188,6 +191,7 @@ impl Column for UsageColumn {
             Self::CacheRead => row.tokens.cache_read_input_tokens.to_string(),
             Self::CacheWrite => row.tokens.cache_write_input_tokens.to_string(),
             Self::Reasoning => row.tokens.reasoning_tokens.to_string(),
+            Self::FirstByteMs => row.first_byte_ms.map(|ms| ms.to_string()).unwrap_or_default(),
         }
     }
 

@@ -181,6 +181,7 @@ impl Columns for Interception {
         "reasoning_tokens",
         "tools",
         "prompt",
+        "first_byte_at",
     ];
 
     fn cells(&self, line: &mut Line) {
@@ -231,5 +232,6 @@ impl Columns for Interception {
         line.maybe(usage.and_then(|usage| usage.reasoning_tokens));
         line.text(&tools.join(" "));
         line.maybe_text(self.prompt());
+        line.maybe(self.first_byte_at);
     }
 }

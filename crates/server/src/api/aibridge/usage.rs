@@ -123,6 +123,7 @@ impl Columns for Usage {
         "cache_read_input_tokens",
         "cache_write_input_tokens",
         "reasoning_tokens",
+        "first_byte_ms",
     ];
 
     fn cells(&self, line: &mut Line) {
@@ -137,5 +138,6 @@ impl Columns for Usage {
         line.value(self.requests);
         line.value(self.errors);
         line.tokens(&self.tokens);
+        line.maybe(self.first_byte_ms);
     }
 }

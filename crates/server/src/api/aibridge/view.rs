@@ -45,6 +45,7 @@ pub(super) fn interception(found: Interception, names: &Names) -> api::Intercept
         route: found.route,
         metadata: Metadata::new(),
         started_at: found.started_at.into(),
+        first_byte_at: found.first_byte_at.map(Into::into),
         ended_at: found.ended_at.map(Into::into),
         client: found.client,
         client_version: found.client_version,
@@ -250,5 +251,9 @@ pub(super) fn usage(row: UsageRow, names: &Names) -> api::Usage {
         requests: row.requests,
         errors: row.errors,
         tokens: sums(&row.tokens),
+        first_byte_ms: row
+            .first_byte_micros
+            .checked_div(row.first_bytes)
+            .map(|micros| micros.div_ceil(1000)),
     }
 }

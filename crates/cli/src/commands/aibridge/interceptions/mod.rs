@@ -36,6 +36,8 @@ enum InterceptionColumn {
     FullId,
     #[value(name = "started at", alias = "started_at")]
     StartedAt,
+    #[value(name = "first byte at", alias = "first_byte_at")]
+    FirstByteAt,
     #[value(name = "ended at", alias = "ended_at")]
     EndedAt,
     #[value(name = "user", alias = "initiator")]
@@ -118,6 +120,7 @@ impl Column for InterceptionColumn {
             Self::Id => shorten(row.id),
             Self::FullId => row.id.to_string(),
             Self::StartedAt => time(row.started_at),
+            Self::FirstByteAt => row.first_byte_at.map(time).unwrap_or_default(),
             Self::EndedAt => row.ended_at.map(time).unwrap_or_default(),
             Self::User => user(&row.initiator),
             Self::Token => row.api_key_id.clone(),

@@ -100,6 +100,7 @@ fn facts(found: &Interception) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("id", found.id.to_string()),
         ("started at", time(found.started_at)),
+        ("first byte at", found.first_byte_at.map(time).unwrap_or_default()),
         ("ended at", found.ended_at.map(time).unwrap_or_default()),
         ("user", user(&found.initiator)),
         ("token", found.api_key_id.clone()),
