@@ -91,12 +91,26 @@ class Browser:
     def has(self, css):
         return any(element.is_displayed() for element in self.driver.find_elements(By.CSS_SELECTOR, css))
 
+    def texts(self, css):
+        """What is written in each, as it is in the page."""
+        return self.script(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent.trim())", css
+        )
+
+    def script(self, text, *arguments):
+        return self.driver.execute_script(text, *arguments)
+
     def fill(self, **fields):
         """Types into fields, which are named by their ids."""
         for name, text in fields.items():
             field = self.find(f"#{name}")
             field.clear()
             field.send_keys(text)
+
+    def date(self, **fields):
+        """Chooses days, which a person types as their country does."""
+        for name, day in fields.items():
+            self.script("arguments[0].value = arguments[1]", self.find(f"#{name}"), day)
 
     def choose(self, **fields):
         """Chooses one of several, by name and value."""
@@ -164,18 +178,31 @@ class Browser:
     def look(self, name):
         """A picture of the page, and everything that must be so on any page."""
         self.picture(name)
-        script = self.driver.execute_script
-        assert script("return document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the window"
+        script = self.script
+        # Not the window's own width: on a phone it grows with what does not fit.
+        assert script("return document.documentElement.scrollWidth") <= self.width, f"{name} is wider than the window"
         loaded = script("return performance.getEntriesByType('resource').map(({name}) => name)")
         assert all(url.startswith(self.base) for url in loaded), f"{name} asks others: {loaded}"
         self.cdp("Runtime.evaluate", expression=self.axe)
         found = self.driver.execute_async_script(AXE, RULES)
         bad = [finding for finding in found if finding["impact"] in ("serious", "critical")]
         assert not bad, f"{name}: {bad}"
-        # A page with an error status is logged as one; whatever else is there is a broken policy or script.
+        self.require_quiet(name)
+
+    def require_quiet(self, name):
+        """A page with an error status is logged as one; whatever else is there is a broken policy or script."""
         logged = [entry["message"] for entry in self.driver.get_log("browser")]
         broken = [message for message in logged if "the server responded with a status of" not in message]
         assert not broken, f"{name}: {broken}"
+
+    def download(self, link, folder):
+        """Presses a link to a file, and waits for it."""
+        self.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        file = folder / link.get_attribute("href").split("?")[0].rsplit("/", 1)[-1]
+        link.click()
+        # Until it is whole it has another name.
+        processes.wait_for(file.exists, file.name)
+        return file.read_text(encoding="utf-8")
 
     def picture(self, name):
         """Of the whole page."""

@@ -1,11 +1,13 @@
-"""What the tests share: for each look a gateway of its own and one browser, signed in as the owner."""
+"""What the tests share: for each look a gateway of its own with what it has recorded, and one browser, signed in as the
+owner."""
 
 import pathlib
+import zlib
 
 import gateway as gateways
 import processes
 import pytest
-import scene
+import scene as scenes
 from browser import Browser
 from gateway import EMAIL, OWNER, PASSWORD, SETUP_CODE
 from xdist.scheduler import LoadScopeScheduling
@@ -28,14 +30,25 @@ def name_of(look):
     return f"{look[0]}-{look[1]}"
 
 
+def pytest_collection_modifyitems(items):
+    """What does not depend on the look is tested in one only; which one, its name decides."""
+    items[:] = [item for item in items if not item.get_closest_marker("one_look") or is_its_look(item)]
+
+
+def is_its_look(item):
+    name = item.nodeid
+    for look in LOOKS:
+        name = name.replace(name_of(look), "")
+    own = LOOKS[zlib.crc32(name.encode()) % len(LOOKS)]
+    return item.callspec.params["look"] == own
+
+
 @pytest.fixture(scope="session", params=LOOKS, ids=name_of)
 def look(request):
     return request.param
 
 
-@pytest.fixture(scope="session")
-def gateway(look, tmp_path_factory):
-    process = gateways.Gateway("gateway", tmp_path_factory.mktemp("gateway"))
+def run(process):
     try:
         yield process
         process.stop()
@@ -44,13 +57,23 @@ def gateway(look, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sim(tmp_path_factory):
+    yield from run(processes.Sim(tmp_path_factory.mktemp("sim")))
+
+
+@pytest.fixture(scope="session")
+def gateway(look, sim, tmp_path_factory):
+    yield from run(gateways.Gateway("gateway", sim, tmp_path_factory.mktemp("gateway")))
+
+
+@pytest.fixture(scope="session")
 def set_up(look, gateway):
-    """The browser, and the ids of what is there. The first owner is made in it, as everywhere."""
+    """The browser, and what is there. The first owner is made in it, as everywhere."""
     theme, width = look
     browser = Browser(theme, width, gateway.url, pathlib.Path(processes.program("SCREENS")))
     try:
         make_owner(browser)
-        yield browser, scene.prepare(gateway, browser.session())
+        yield browser, scenes.prepare(gateway, browser.session())
     finally:
         browser.quit()
 
@@ -72,8 +95,13 @@ def make_owner(browser):
 
 
 @pytest.fixture(scope="session")
-def ids(set_up):
+def scene(set_up):
     return set_up[1]
+
+
+@pytest.fixture(scope="session")
+def ids(scene):
+    return scene.ids
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The gateway under test, and calls of its REST API beside the browser."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,27 +16,50 @@ PASSWORD = "four unlikely words together"
 
 
 class Gateway(processes.Process):
-    """`coder server` on SQLite, without any user."""
+    """`coder server` on SQLite, without any user; its providers are the simulated one, and its proxy is on."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, sim, folder):
         self.folder = folder
         self.url = f"http://127.0.0.1:{processes.free_port()}"
-        environment = {
+        self.database = folder / "server" / "coder.db"
+        self.environment = {
             "CODER_CONFIG_DIR": str(folder / "server"),
-            "CODER_HTTP_ADDRESS": self.url.removeprefix("http://"),
+            "CODER_HTTP_ADDRESS": self.address,
             "CODER_FIRST_USER_CODE": SETUP_CODE,
+            "CODER_AIBRIDGE_ANTHROPIC_KEY": processes.CENTRAL_ANTHROPIC,
+            "CODER_AIBRIDGE_ANTHROPIC_BASE_URL": sim.url,
+            "CODER_AIBRIDGE_OPENAI_KEY": processes.CENTRAL_OPENAI,
+            "CODER_AIBRIDGE_OPENAI_BASE_URL": f"{sim.url}/v1",
+            # What was recorded is moved far into the past.
+            "CODER_AIBRIDGE_RETENTION": "0",
+            "CODER_AIBRIDGE_PROXY_ENABLED": "true",
+            "CODER_AIBRIDGE_PROXY_LISTEN_ADDR": "127.0.0.1:0",
         }
-        super().__init__(name, [processes.program("CODER_BIN"), "server"], environment, folder)
+        self._start(name)
+
+    @property
+    def address(self):
+        return self.url.removeprefix("http://")
+
+    def _start(self, name):
+        super().__init__(name, [processes.program("CODER_BIN"), "server"], self.environment, self.folder)
         processes.wait_for(self._healthy, f"{name} to answer")
+
+    @contextlib.contextmanager
+    def killed(self):
+        """Without the server, which is killed in the midst of what it does and comes back afterwards."""
+        self.kill()
+        yield
+        self._start(f"{self.name}-again")
 
     def _healthy(self):
         self.require_running()
         answer = processes.get(f"{self.url}/healthz")
         return answer and answer[0] == 200
 
-    def call(self, method, path, token=None, body=None):
+    def call(self, method, path, token=None, body=None, **more_headers):
         """Status and JSON of a call below /api/v2."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | more_headers
         if token:
             headers["Coder-Session-Token"] = token
         data = None if body is None else json.dumps(body).encode()
@@ -54,9 +78,9 @@ class Gateway(processes.Process):
         assert status == 201, (path, status)
         return reply
 
-    def session(self, email=EMAIL, password=PASSWORD):
+    def session(self, email=EMAIL, password=PASSWORD, **headers):
         """A session of somebody; None if they may not sign in."""
-        status, reply = self.call("POST", "/users/login", body={"email": email, "password": password})
+        status, reply = self.call("POST", "/users/login", body={"email": email, "password": password}, **headers)
         return reply["session_token"] if status == 201 else None
 
     def accepts(self, token):

@@ -64,3 +64,33 @@ def test_a_command_line_is_signed_in(plain, gateway):
     plain.go("/cli-auth")
     plain.press("Show a token to paste")
     assert gateway.accepts(plain.find("#token").text)
+
+
+@pytest.mark.one_look
+def test_sessions_are_read(plain, scene):
+    plain.go("/ai-gateway/sessions")
+    assert not plain.has("[data-live-switch]"), "a button that would do nothing"
+    plain.picture("ai-sessions-without-script")
+    plain.fill(person="alice", text="the parser")
+    plain.press("Show")
+    plain.press("#live a.prompt")
+    assert plain.address == "/ai-gateway/sessions/{worked_session}".format_map(scene.ids)
+    plain.find(".step summary").click()
+    assert "cargo test" in plain.text, "arguments open without a script"
+    plain.press(".step-facts a")
+    assert plain.heading.startswith("Request to claude-opus-4-5")
+    plain.go("/ai-gateway/sessions")
+    plain.press("[rel='next']")
+    assert plain.has("a.prompt")
+    plain.find("details.menu summary").click()
+    assert plain.find("details.menu a[download]").is_displayed()
+
+
+@pytest.mark.one_look
+def test_usage_is_read(plain):
+    plain.go("/ai-gateway/usage")
+    plain.press("week")
+    plain.find("details.part summary").click()
+    assert plain.has("details.part table") and plain.has("svg.chart")
+    plain.press("[scope='row'] a")
+    assert plain.address.startswith("/ai-gateway/sessions?from=")

@@ -386,7 +386,11 @@ async fn usage_is_drawn_and_told() {
             let text = &page.text;
             assert!(text.len() < 35_000, "{by}: {}", text.len());
             assert!(text.contains(&format!("{requests} requests")), "{by}: {text}");
-            assert_eq!(text.matches("role=\"img\"").count(), 3);
+            assert_eq!(
+                text.matches("role=\"img\"").count(),
+                6,
+                "three charts, each in two shapes"
+            );
             assert!(
                 text.contains("url(#p1)") && text.contains("claude-opus"),
                 "{text}"
