@@ -16,6 +16,7 @@ use axum::response::Response;
 use gateway_core::ApiToken;
 use rand::RngExt as _;
 use rand::distr::{Alphanumeric, SampleString as _};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -40,6 +41,10 @@ pub(super) struct FormKey([u8; MAC]);
 
 /// The fields of a form that was sent from here, with the right token.
 pub(super) struct Checked<T>(pub(super) T);
+
+/// The fields of a form that is a button: nothing but its token.
+#[derive(Deserialize)]
+pub(super) struct NoFields {}
 
 // === impl FormKey ===
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
-use gateway_core::Permission;
+use gateway_core::{Permission, Role, Roles};
 
 use super::assets::Assets;
 use super::session::Session;
@@ -83,18 +83,9 @@ impl Page {
 
     pub(super) fn signed_in(session: &Session, title: &'static str, here: Place) -> Self {
         let principal = &session.requester().principal;
-        let roles: Vec<&str> = principal
-            .roles
-            .iter()
-            .map(gateway_core::Role::display_name)
-            .collect();
         let person = Person {
             username: principal.username.clone(),
-            roles: if roles.is_empty() {
-                gateway_core::Role::Member.display_name().to_owned()
-            } else {
-                roles.join(", ")
-            },
+            roles: roles_in_words(&principal.roles),
             navigation: navigation(session, here),
             csrf: session.form_key().token(),
         };
@@ -250,6 +241,15 @@ impl Notice {
     pub(super) fn told_at(self, place: Place) -> String {
         format!("{}?done={}", place.address(), self.as_str())
     }
+}
+
+/// Whoever holds none is a member.
+pub(super) fn roles_in_words(roles: &Roles) -> String {
+    if roles.is_empty() {
+        return Role::Member.display_name().to_owned();
+    }
+    let names: Vec<&str> = roles.iter().map(Role::display_name).collect();
+    names.join(", ")
 }
 
 /// An answer with a page in it.

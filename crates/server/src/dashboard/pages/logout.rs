@@ -2,16 +2,11 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use serde::Deserialize;
 
 use crate::api::ApiState;
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::session::{Browser, Session};
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Fields {}
 
 /// A link cannot sign anybody out; the button for it is on every page.
 pub(in crate::dashboard) async fn ask() -> Redirect {
@@ -22,7 +17,7 @@ pub(in crate::dashboard) async fn submit(
     State(state): State<ApiState>,
     session: Session,
     browser: Browser,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     session.release();
     state.services.logout(session.requester()).await?;

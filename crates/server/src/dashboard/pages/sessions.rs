@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::dashboard::address::{Path, Query};
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place, render};
 use crate::dashboard::pager::Pager;
@@ -24,10 +24,6 @@ pub(in crate::dashboard) struct Shown {
     page: Option<usize>,
     done: Option<String>,
 }
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Fields {}
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -96,7 +92,7 @@ pub(in crate::dashboard) async fn end(
     session: Session,
     browser: Browser,
     Path(id): Path<String>,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     let (services, caller) = (&state.services, session.requester());
     if caller.token_id.as_str() == id {
@@ -128,7 +124,7 @@ pub(in crate::dashboard) async fn end_all(
     State(state): State<ApiState>,
     session: Session,
     browser: Browser,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     session.release();
     state.services.end_sessions(session.requester()).await?;

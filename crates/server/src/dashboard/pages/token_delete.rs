@@ -4,21 +4,16 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
-use serde::Deserialize;
 
 use super::tokens::Row;
 use super::whose::Whose;
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, render};
 use crate::dashboard::session::Session;
 use crate::service::error::ServiceError;
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Fields {}
 
 #[derive(Template)]
 #[template(path = "token_delete.html")]
@@ -51,7 +46,7 @@ pub(in crate::dashboard) async fn submit(
     State(state): State<ApiState>,
     session: Session,
     Path(id): Path<String>,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Redirect, PageError> {
     delete(&state, &session, &Whose::own(&session), &id).await
 }
@@ -60,7 +55,7 @@ pub(in crate::dashboard) async fn submit_for(
     State(state): State<ApiState>,
     session: Session,
     Path((user, id)): Path<(String, String)>,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Redirect, PageError> {
     let whose = Whose::of(&state, &session, &user).await?;
     delete(&state, &session, &whose, &id).await

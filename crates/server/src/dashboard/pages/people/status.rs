@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use gateway_core::{User, UserStatus};
 
-use super::{NoFields, Somebody, find_manageable, told};
+use super::{Somebody, find_manageable, told};
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place};
 use crate::dashboard::parts::Faults;
