@@ -66,32 +66,29 @@ impl Cookie {
         }
     }
 
-    /// The header that puts it there. `value` is of letters, digits and underscores.
+    /// The header that puts it there. `value` is of letters, digits, hyphens and underscores.
     pub(super) fn set(self, value: &str, is_secure: bool) -> HeaderValue {
-        let same_site = match self {
-            Self::Session => "Lax",
-            Self::Visitor => "Strict",
-        };
         let lifetime = match self {
             Self::Session => format!("; Max-Age={YEAR_SECONDS}"),
             Self::Visitor => String::new(),
         };
-        self.header(value, &format!("; SameSite={same_site}{lifetime}"), is_secure)
+        self.header(value, &lifetime, is_secure)
     }
 
-    /// The header that takes it away.
-    pub(super) fn remove(self, is_secure: bool) -> HeaderValue {
-        self.header("", "; SameSite=Lax; Max-Age=0", is_secure)
+    /// The headers that take it away, by whichever name it is there.
+    pub(super) fn remove(self) -> [HeaderValue; 2] {
+        [true, false].map(|is_secure| self.header("", "; Max-Age=0", is_secure))
     }
 
-    fn header(self, value: &str, rest: &str, is_secure: bool) -> HeaderValue {
+    /// Lax, since links from elsewhere lead here, and a page that such a link has opened has forms, too.
+    fn header(self, value: &str, lifetime: &str, is_secure: bool) -> HeaderValue {
         let (secure, plain) = self.names();
         let (name, secure) = if is_secure {
             (secure, "; Secure")
         } else {
             (plain, "")
         };
-        format!("{name}={value}; Path=/; HttpOnly{rest}{secure}")
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{lifetime}{secure}")
             .parse()
             .expect("letters, digits and punctuation of our own")
     }
@@ -103,6 +100,12 @@ pub(super) fn is_secure(parts: &Parts, state: &ApiState) -> bool {
     parts.extensions.get::<OverTls>().is_some()
         || is_forwarded_tls(parts, state)
         || is_access_url(parts, &state.access_url)
+}
+
+/// Whether the browser may speak TLS although its request does not show it: people are to come by TLS, and a proxy in
+/// front may have put a `Host` of its own. Forms show it, by their `Origin`.
+pub(super) fn may_be_secure(state: &ApiState) -> bool {
+    Url::parse(&state.access_url).is_ok_and(|url| url.scheme() == "https")
 }
 
 fn is_forwarded_tls(parts: &Parts, state: &ApiState) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use gateway_core::{ApiToken, TokenKind};
@@ -173,9 +173,9 @@ impl Browser {
         }
     }
 
-    /// The header that takes the session's cookie away.
-    pub(super) fn forget(&self) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 1]> {
-        AppendHeaders([(header::SET_COOKIE, Cookie::Session.remove(self.is_secure))])
+    /// The headers that take the session's cookie away.
+    pub(super) fn forget(&self) -> AppendHeaders<[(HeaderName, HeaderValue); 2]> {
+        AppendHeaders(Cookie::Session.remove().map(|cookie| (header::SET_COOKIE, cookie)))
     }
 }
 
