@@ -67,13 +67,8 @@ impl Services {
         origin: Origin,
         source: &Source,
     ) -> Result<User, ServiceError> {
-        // The code can be guessed at like a password.
-        self.attempts.begin(source.address(), SETUP)?;
-        if let Err(refused) = self.setup.check(origin, first.setup_code.as_deref()) {
-            self.note_failure(SETUP, None, source, "wrong or missing set-up code")
-                .await;
-            return Err(refused);
-        }
+        self.check_setup_code(first.setup_code.as_deref(), origin, source)
+            .await?;
         if self.is_set_up().await? {
             return Err(gateway_store::StoreError::AlreadySetUp.into());
         }
@@ -95,6 +90,26 @@ impl Services {
             .users()
             .create_first_owner(source, new, self.clock.now())
             .await?)
+    }
+
+    /// The code can be guessed at like a password. Who needs none guesses nothing, and nor does who has it right.
+    async fn check_setup_code(
+        &self,
+        code: Option<&str>,
+        origin: Origin,
+        source: &Source,
+    ) -> Result<(), ServiceError> {
+        if code.is_none() && self.setup.check(origin, None).is_ok() {
+            return Ok(());
+        }
+        self.attempts.begin(source.address(), SETUP)?;
+        if let Err(refused) = self.setup.check(origin, code) {
+            self.note_failure(SETUP, None, source, "wrong or missing set-up code")
+                .await;
+            return Err(refused);
+        }
+        self.attempts.succeeded(source.address(), SETUP);
+        Ok(())
     }
 
     /// Signs in with a password. An unknown address, a wrong password and a service account get the same answer
@@ -310,6 +325,30 @@ mod tests {
             .store
             .users()
             .create(&Author::System, new, now)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn guessing_elsewhere_keeps_nobody_from_a_new_password() {
+        let (services, _directory) = services().await;
+        let email = "alice@example.com";
+        add(&services, "alice", Some(email), Some(PASSWORD)).await;
+        let home = Source::new("192.0.2.1".parse().ok(), None);
+        let token = services.login(email, Secret::new(PASSWORD), &home).await.unwrap();
+        let refused = (0..=100)
+            .map(|n| format!("198.51.100.{n}").parse().ok())
+            .filter(|address| services.attempts.begin(*address, email).is_err());
+        assert!(refused.count() > 0);
+        let admission = services.access.admit(&token, home.address()).await.unwrap();
+        let caller = Requester {
+            principal: Arc::clone(admission.principal()),
+            source: home,
+        };
+        drop(admission);
+        let (old, new) = (Secret::new(PASSWORD), Secret::new("another battery staple horse"));
+        services
+            .set_password(&caller, "me", Some(old), new, true)
             .await
             .unwrap();
     }
