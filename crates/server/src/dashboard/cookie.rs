@@ -1,4 +1,4 @@
-//! The dashboard's two cookies: the session, and what ties the forms before it to one browser.
+//! The dashboard's cookies: the session, what ties the forms before it to one browser, and what has just been done.
 //!
 //! Over TLS their names begin with `__Host-` (RFC 6265bis, section 4.1.3), so that neither a neighbouring host nor
 //! anybody on the way can put one there; the plain names are then not looked at.
@@ -24,10 +24,15 @@ pub(super) enum Cookie {
     Session,
     /// A random text, for the forms of those who are not signed in.
     Visitor,
+    /// A notice for the next page. A link cannot make it up, as it could a part of an address.
+    Notice,
 }
 
 /// The server decides how long a session lives; the browser only has to keep it for longer.
 const YEAR_SECONDS: u32 = 365 * 24 * 60 * 60;
+
+/// For how long a notice waits for its page, which comes at once or not at all.
+const NOTICE_SECONDS: u32 = 60;
 
 // === impl OverTls ===
 
@@ -44,6 +49,7 @@ impl Cookie {
         match self {
             Self::Session => ("__Host-coder_session", "coder_session"),
             Self::Visitor => ("__Host-coder_visitor", "coder_visitor"),
+            Self::Notice => ("__Host-coder_notice", "coder_notice"),
         }
     }
 
@@ -71,6 +77,7 @@ impl Cookie {
         let lifetime = match self {
             Self::Session => format!("; Max-Age={YEAR_SECONDS}"),
             Self::Visitor => String::new(),
+            Self::Notice => format!("; Max-Age={NOTICE_SECONDS}"),
         };
         self.header(value, &lifetime, is_secure)
     }

@@ -67,6 +67,11 @@ pub(super) enum Notice {
     RolesChanged,
     PasswordReset,
     PasswordAndTokensReset,
+    TokenGone,
+    SessionGone,
+    PersonGone,
+    SignInWithNewPassword,
+    SignInAsOwner,
 }
 
 // === impl Page ===
@@ -91,14 +96,9 @@ impl Page {
         };
         Self {
             person: Some(person),
+            notice: session.take_notice(),
             ..Self::plain(title)
         }
-    }
-
-    /// With what the page before has done, as its redirect says.
-    pub(super) fn with_notice(mut self, done: Option<&str>) -> Self {
-        self.notice = done.and_then(Notice::parse);
-        self
     }
 
     /// The token for the page's forms; empty if nobody is signed in.
@@ -178,7 +178,7 @@ impl Place {
 // === impl Notice ===
 
 impl Notice {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 16] = [
         Self::TokenDeleted,
         Self::SessionEnded,
         Self::PasswordChanged,
@@ -190,9 +190,14 @@ impl Notice {
         Self::RolesChanged,
         Self::PasswordReset,
         Self::PasswordAndTokensReset,
+        Self::TokenGone,
+        Self::SessionGone,
+        Self::PersonGone,
+        Self::SignInWithNewPassword,
+        Self::SignInAsOwner,
     ];
 
-    /// How an address names it.
+    /// How its cookie names it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::TokenDeleted => "token-deleted",
@@ -206,10 +211,15 @@ impl Notice {
             Self::RolesChanged => "roles-changed",
             Self::PasswordReset => "password-reset",
             Self::PasswordAndTokensReset => "password-and-tokens-reset",
+            Self::TokenGone => "token-gone",
+            Self::SessionGone => "session-gone",
+            Self::PersonGone => "person-gone",
+            Self::SignInWithNewPassword => "sign-in-with-new-password",
+            Self::SignInAsOwner => "sign-in-as-owner",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|notice| notice.as_str() == text)
     }
 
@@ -234,12 +244,14 @@ impl Notice {
             Self::PasswordAndTokensReset => {
                 "The password is set, and all sessions and tokens of this account are gone."
             }
+            Self::TokenGone => "There is no such token, or no longer.",
+            Self::SessionGone => "There is no such session, or no longer.",
+            Self::PersonGone => "There is no such account, or no longer.",
+            Self::SignInWithNewPassword => {
+                "The password is changed, and all sessions have ended. Sign in with the new one."
+            }
+            Self::SignInAsOwner => "The owner's account is made. Sign in to it.",
         }
-    }
-
-    /// The address of a page that is to tell it.
-    pub(super) fn told_at(self, place: Place) -> String {
-        format!("{}?done={}", place.address(), self.as_str())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Signing out.
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Redirect, Response};
 
 use crate::api::ApiState;
 use crate::dashboard::csrf::{Checked, NoFields};
@@ -21,5 +21,5 @@ pub(in crate::dashboard) async fn submit(
 ) -> Result<Response, PageError> {
     session.release();
     state.services.logout(session.requester()).await?;
-    Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response())
+    Ok(browser.forget(Redirect::to("/login?signed_out=1")))
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Redirect, Response};
 use gateway_core::audit::Source;
 use gateway_core::{TokenKind, TokenRecord};
 use serde::Deserialize;
@@ -22,7 +22,6 @@ use crate::service::error::ServiceError;
 pub(in crate::dashboard) struct Shown {
     /// From 1.
     page: Option<usize>,
-    done: Option<String>,
 }
 
 #[derive(Template)]
@@ -64,7 +63,7 @@ pub(in crate::dashboard) async fn list(
         rows.push(Row::new(&state, &session, record).await?);
     }
     let page = SessionsPage {
-        page: Page::signed_in(&session, "Sessions", Place::Sessions).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "Sessions", Place::Sessions),
         rows,
         pager,
     };
@@ -98,20 +97,20 @@ pub(in crate::dashboard) async fn end(
     if caller.token_id.as_str() == id {
         session.release();
         services.logout(caller).await?;
-        return Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response());
+        return Ok(browser.forget(Redirect::to("/login?signed_out=1")));
     }
     match services.token(caller, &id).await {
         Ok(record) if !is_own(&record, &session) => return Err(PageError::not_found()),
         Ok(_) | Err(ServiceError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match services.remove_token(caller, &id).await {
-        // Ended a moment ago: what was asked for is so.
-        Ok(()) | Err(ServiceError::NotFound(_)) => {
-            Ok(Redirect::to(&Notice::SessionEnded.told_at(Place::Sessions)).into_response())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let notice = match services.remove_token(caller, &id).await {
+        Ok(()) => Notice::SessionEnded,
+        // Ended a moment ago, or never there.
+        Err(ServiceError::NotFound(_)) => Notice::SessionGone,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(session.done(notice, Place::Sessions.address()))
 }
 
 /// For somebody who had to sign in before the button could do its work; the button is on the list.
@@ -128,7 +127,7 @@ pub(in crate::dashboard) async fn end_all(
 ) -> Result<Response, PageError> {
     session.release();
     state.services.end_sessions(session.requester()).await?;
-    Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response())
+    Ok(browser.forget(Redirect::to("/login?signed_out=1")))
 }
 
 /// These pages are about one's own sessions; tokens have pages of their own.

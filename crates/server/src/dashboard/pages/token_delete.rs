@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{Redirect, Response};
+use axum::response::Response;
 
 use super::tokens::Row;
 use super::whose::Whose;
@@ -47,7 +47,7 @@ pub(in crate::dashboard) async fn submit(
     session: Session,
     Path(id): Path<String>,
     Checked(NoFields {}): Checked<NoFields>,
-) -> Result<Redirect, PageError> {
+) -> Result<Response, PageError> {
     delete(&state, &session, &Whose::own(&session), &id).await
 }
 
@@ -56,7 +56,7 @@ pub(in crate::dashboard) async fn submit_for(
     session: Session,
     Path((user, id)): Path<(String, String)>,
     Checked(NoFields {}): Checked<NoFields>,
-) -> Result<Redirect, PageError> {
+) -> Result<Response, PageError> {
     let whose = Whose::of(&state, &session, &user).await?;
     delete(&state, &session, &whose, &id).await
 }
@@ -79,15 +79,17 @@ async fn delete_page(
     Ok(render(StatusCode::OK, &page))
 }
 
-async fn delete(state: &ApiState, session: &Session, whose: &Whose, id: &str) -> Result<Redirect, PageError> {
+async fn delete(state: &ApiState, session: &Session, whose: &Whose, id: &str) -> Result<Response, PageError> {
     match state.services.token(session.requester(), id).await {
         Ok(record) if !whose.has(&record) => return Err(PageError::not_found()),
         Ok(_) | Err(ServiceError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match state.services.remove_token(session.requester(), id).await {
-        // Deleted a moment ago, in another window perhaps: what was asked for is so.
-        Ok(()) | Err(ServiceError::NotFound(_)) => Ok(Redirect::to(&whose.told(Notice::TokenDeleted))),
-        Err(error) => Err(error.into()),
-    }
+    let notice = match state.services.remove_token(session.requester(), id).await {
+        Ok(()) => Notice::TokenDeleted,
+        // Deleted a moment ago, in another window perhaps, or never there.
+        Err(ServiceError::NotFound(_)) => Notice::TokenGone,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(session.done(notice, &whose.list))
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::{Notice, Page, Place, render, roles_in_words};
+use crate::dashboard::layout::{Page, Place, render, roles_in_words};
 use crate::dashboard::parts::{CopyBox, When};
 use crate::dashboard::session::Session;
 use crate::service::users::RightsOver;
@@ -89,9 +89,9 @@ async fn find_manageable(state: &ApiState, session: &Session, id: &str) -> Resul
     }
 }
 
-/// The address of a person's page that is to tell a notice.
-fn told(notice: Notice, user: &User) -> String {
-    format!("{}/{}?done={}", Place::People.address(), user.id, notice.as_str())
+/// The address of a person's page.
+fn address(user: &User) -> String {
+    format!("{}/{}", Place::People.address(), user.id)
 }
 
 // === impl Somebody ===
