@@ -1,4 +1,4 @@
-//! How many exports run at once: few in all, and fewer of one user, so that nobody takes all the places.
+//! How much of one kind of work runs at once: little in all, and less of one user, so that nobody takes all the places.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,18 +6,27 @@ use std::sync::Arc;
 use gateway_core::UserId;
 use parking_lot::Mutex;
 
-use crate::service::error::ServiceError;
+use super::error::ServiceError;
 
-/// Each holds a page in memory, which is up to a few times 16 MiB.
-const IN_ALL: usize = 8;
-const PER_USER: usize = 2;
-
-#[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<UserId, usize>>);
-
-/// Held for as long as an export runs.
+/// The places for one kind of work.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Places {
+    limits: Limits,
+    taken: Mutex<HashMap<UserId, usize>>,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub in_all: usize,
+    pub per_user: usize,
+    /// What a user is told who has as many as one may.
+    pub refusal: &'static str,
+}
+
+/// Held for as long as the work runs.
+#[derive(Debug)]
+pub struct Place {
     places: Arc<Places>,
     user: UserId,
 }
@@ -25,14 +34,19 @@ pub(super) struct Place {
 // === impl Places ===
 
 impl Places {
-    pub(super) fn enter(self: &Arc<Self>, user: UserId) -> Result<Place, ServiceError> {
-        let mut taken = self.0.lock();
-        if taken.get(&user).is_some_and(|own| *own >= PER_USER) {
-            return Err(ServiceError::TooMany(
-                "you have two exports going on already; wait for one to end",
-            ));
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            taken: Mutex::default(),
+        })
+    }
+
+    pub fn enter(self: &Arc<Self>, user: UserId) -> Result<Place, ServiceError> {
+        let mut taken = self.taken.lock();
+        if taken.get(&user).is_some_and(|own| *own >= self.limits.per_user) {
+            return Err(ServiceError::TooMany(self.limits.refusal));
         }
-        if taken.values().sum::<usize>() >= IN_ALL {
+        if taken.values().sum::<usize>() >= self.limits.in_all {
             return Err(ServiceError::Busy);
         }
         *taken.entry(user).or_default() += 1;
@@ -45,7 +59,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock();
+        let mut taken = self.places.taken.lock();
         if let Some(own) = taken.get_mut(&self.user) {
             *own -= 1;
             if *own == 0 {
@@ -61,7 +75,11 @@ mod tests {
 
     #[test]
     fn places_are_few_and_come_back() {
-        let places = Arc::<Places>::default();
+        let places = Places::new(Limits {
+            in_all: 8,
+            per_user: 2,
+            refusal: "two already",
+        });
         let users: Vec<UserId> = (0..5).map(|_| UserId::generate()).collect();
         let mut held: Vec<Place> = Vec::new();
         for user in &users[..4] {
@@ -73,6 +91,6 @@ mod tests {
         held.pop();
         held.push(places.enter(users[4]).unwrap());
         held.clear();
-        assert!(places.0.lock().is_empty());
+        assert!(places.taken.lock().is_empty());
     }
 }

@@ -259,75 +259,8 @@ pub(crate) fn check_names(username: &str, email: Option<&str>, name: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use gateway_core::{Lifetime, SystemClock};
-    use gateway_relay::access::{Access, AccessOptions};
-    use gateway_store::{Purpose, Store, StoreOptions, Target};
-    use tempfile::TempDir;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
     use super::*;
-    use crate::adapter::StoreTokens;
-    use crate::service::Lifetimes;
-    use crate::service::hasher::Hasher;
-    use crate::service::removals::Removals;
-    use crate::service::setup::Setup;
-
-    const PASSWORD: &str = "correct horse battery staple";
-
-    async fn services() -> (Services, TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("coder.db");
-        let options = StoreOptions::new(Target::Sqlite { path });
-        let store = Store::open(options, Purpose::Server).await.unwrap();
-        let (day, clock) = (Lifetime::from_days(1).unwrap(), Arc::new(SystemClock));
-        let access = Access::new(
-            Arc::new(StoreTokens(store.clone())),
-            clock.clone(),
-            AccessOptions::default(),
-        );
-        let services = Services {
-            store,
-            access,
-            clock,
-            lifetimes: Lifetimes {
-                session: day,
-                default_token: day,
-                max_token: day,
-                max_admin_token: day,
-            },
-            hasher: Hasher::new(1),
-            attempts: Arc::default(),
-            failures: Arc::default(),
-            setup: Arc::new(Setup::new(None)),
-            sign_in_codes: Arc::default(),
-            removals: Removals::default(),
-            tasks: TaskTracker::new(),
-            drain: CancellationToken::new(),
-        };
-        (services, directory)
-    }
-
-    async fn add(services: &Services, name: &str, email: Option<&str>, password: Option<&str>) {
-        let new = NewUser {
-            id: UserId::generate(),
-            username: name.to_owned(),
-            email: email.map(str::to_owned),
-            name: String::new(),
-            roles: Roles::default(),
-            is_service_account: email.is_none(),
-            password_hash: password.map(|password| password::hash(&Secret::new(password)).unwrap()),
-        };
-        let now = services.clock.now();
-        services
-            .store
-            .users()
-            .create(&Author::System, new, now)
-            .await
-            .unwrap();
-    }
+    use crate::service::testing::{PASSWORD, add, requester, services};
 
     #[tokio::test]
     async fn guessing_elsewhere_keeps_nobody_from_a_new_password() {
@@ -340,12 +273,7 @@ mod tests {
             .map(|n| format!("198.51.100.{n}").parse().ok())
             .filter(|address| services.attempts.begin(*address, email).is_err());
         assert!(refused.count() > 0);
-        let admission = services.access.admit(&token, home.address()).await.unwrap();
-        let caller = Requester {
-            principal: Arc::clone(admission.principal()),
-            source: home,
-        };
-        drop(admission);
+        let caller = requester(&services, &token, home).await;
         let (old, new) = (Secret::new(PASSWORD), Secret::new("another battery staple horse"));
         services
             .set_password(&caller, "me", Some(old), new, true)

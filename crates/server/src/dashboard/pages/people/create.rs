@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use gateway_api_types::SecretText;
 use gateway_core::{Permission, Secret, User, password};
 use serde::Deserialize;
