@@ -164,8 +164,9 @@ impl Services {
     ) -> Result<User, ServiceError> {
         let user = self.user(caller, target, Permission::ManageUsers).await?;
         let needs = needs_for(caller, &user)?;
+        // A name that stays as it is may be older than a rule.
+        check_names(&username, None, name.as_deref().unwrap_or_default())?;
         let name = name.unwrap_or_else(|| user.name.clone());
-        check_names(&username, None, &name)?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
         let access = Arc::clone(&self.access);
         self.commit(Revoked::Nothing, async move {
