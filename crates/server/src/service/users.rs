@@ -110,6 +110,7 @@ impl Services {
             now: self.clock.now(),
             after: None,
             limit: 0,
+            newest_first: false,
         };
         let tokens = self.store.tokens().list(filter).await?;
         let sessions = tokens
@@ -182,6 +183,7 @@ impl Services {
                 now,
                 after: None,
                 limit: 0,
+                newest_first: false,
             };
             let tokens: Vec<TokenId> = store
                 .tokens()

@@ -329,6 +329,7 @@ fn everything() -> TokenFilter {
         now: after(10),
         after: None,
         limit: 0,
+        newest_first: false,
     }
 }
 
@@ -361,6 +362,22 @@ async fn lists_are_filtered(db: &TestDb) {
     )
     .await;
     assert!(with_expired.contains(&short) && with_expired.len() == 4);
+    let newest = NewToken {
+        created_at: after(5),
+        ..new_token(ann.id, TokenKind::Api, "newest")
+    };
+    let newest = db.create_token(newest).await.unwrap().id;
+    let newest_first = TokenFilter {
+        newest_first: true,
+        limit: 1,
+        ..everything()
+    };
+    assert_eq!(listed(db, newest_first).await, [newest]);
+    db.store
+        .tokens()
+        .remove(&Author::System, newest, after(6))
+        .await
+        .unwrap();
     let earlier = TokenFilter {
         now: after(9),
         ..everything()

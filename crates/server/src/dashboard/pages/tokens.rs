@@ -58,13 +58,13 @@ pub(in crate::dashboard) async fn list(
     let with_expired = !shown.expired.is_empty();
     let listing = TokenListing {
         include_expired: with_expired,
+        newest_first: true,
         ..TokenListing::default()
     };
-    let mut tokens = state
+    let tokens = state
         .services
         .list_tokens(session.requester(), "me", listing)
         .await?;
-    tokens.sort_by_key(|token| std::cmp::Reverse(token.record.created_at));
     let address = if with_expired {
         "/settings/tokens?expired=1&page="
     } else {

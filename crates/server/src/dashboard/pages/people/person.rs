@@ -122,10 +122,11 @@ async fn tokens(
     page: Option<usize>,
 ) -> Result<Tokens, PageError> {
     let (services, id) = (&state.services, user.id.to_string());
-    let mut listed = services
-        .list_tokens(session.requester(), &id, TokenListing::default())
-        .await?;
-    listed.sort_by_key(|token| std::cmp::Reverse(token.record.created_at));
+    let listing = TokenListing {
+        newest_first: true,
+        ..TokenListing::default()
+    };
+    let listed = services.list_tokens(session.requester(), &id, listing).await?;
     let address = format!("{}/{id}", Place::People.address());
     let pager = Pager::new(listed.len(), page, format!("{address}?page="));
     let now = services.clock.now();
