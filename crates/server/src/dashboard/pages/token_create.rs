@@ -136,7 +136,7 @@ async fn create(
             label: "Your new token",
             text: token.expose().to_owned(),
         },
-        snippets: snippets(&state.access_url, token.expose()),
+        snippets: snippets(state, &token),
     };
     Ok(render(StatusCode::OK, &page))
 }
