@@ -30,15 +30,21 @@
   async function copy(button) {
     const source = document.getElementById(button.dataset.copy);
     const label = button.querySelector("span");
+    // For those who do not see the button change.
+    const told = button.parentElement.querySelector("[aria-live]");
+    const say = (outcome) => (label.textContent = told.textContent = outcome);
     try {
       await navigator.clipboard.writeText(source.textContent);
-      label.textContent = "Copied";
+      say("Copied");
     } catch {
       // Without TLS there is no clipboard: what is selected can be copied by hand.
       getSelection().selectAllChildren(source);
-      label.textContent = "Selected";
+      say("Selected");
     }
-    setTimeout(() => (label.textContent = "Copy"), 2000);
+    setTimeout(() => {
+      label.textContent = "Copy";
+      told.textContent = "";
+    }, 2000);
   }
 
   // As `in_words` on the server.
