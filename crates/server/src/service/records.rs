@@ -7,8 +7,7 @@ use std::collections::HashMap;
 
 use gateway_core::{InterceptionId, Permission, UserId};
 use gateway_store::{
-    Interception, InterceptionFilter, MAX_USAGE_ROWS, SessionSummary, StoreError, Thread, ThreadPage,
-    UsageQuery, UsageRow,
+    Interception, InterceptionFilter, SessionSummary, StoreError, Thread, ThreadPage, UsageQuery, UsageRow,
 };
 use uuid::Uuid;
 
@@ -206,9 +205,10 @@ impl Services {
             ..query
         };
         let rows = self.store.interceptions().usage(&query).await?;
-        if rows.len() >= MAX_USAGE_ROWS as usize {
+        let most = query.most_rows();
+        if rows.len() >= most as usize {
             return Err(ServiceError::refused(format!(
-                "there are more than {MAX_USAGE_ROWS} groups; group by less, or narrow the times"
+                "there are {most} groups or more; group by less, or narrow the times"
             )));
         }
         Ok(rows)
