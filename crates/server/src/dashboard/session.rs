@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use gateway_core::{ApiToken, TokenKind};
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::cookie::{self, Cookie};
 use super::csrf::FormKey;
 use super::error::PageError;
-use super::layout::Notice;
+use super::layout::{Notice, Place};
 use super::local_path::LocalPath;
 use crate::api::{ApiState, Caller, Client};
 use crate::service::Requester;
@@ -112,6 +112,20 @@ pub(super) async fn required(State(state): State<ApiState>, request: Request, ne
     response
 }
 
+/// The page to come back to: of a file the one that leads to it, since nobody would see that it has come.
+fn way_back(uri: &Uri) -> String {
+    let path = uri.path();
+    let page = if path.starts_with("/ai-gateway/export/") {
+        Place::AiSessions.address()
+    } else if path == "/ai-gateway/proxy/ca-cert.pem" {
+        Place::Proxy.address()
+    } else {
+        path.strip_suffix("/all.json").unwrap_or(path)
+    };
+    uri.query()
+        .map_or_else(|| page.to_owned(), |query| format!("{page}?{query}"))
+}
+
 /// The answer, which brings a notice for the page after it.
 fn tell(notice: Notice, is_secure: bool, response: impl IntoResponse) -> Response {
     let cookie = Cookie::Notice.set(notice.as_str(), is_secure);
@@ -124,16 +138,12 @@ fn forgotten(cookie: Cookie, response: impl IntoResponse) -> Response {
     (AppendHeaders(headers), response).into_response()
 }
 
-/// To the page that signs in and comes back. What was sent along is lost, so a form is opened anew.
+/// To the page that signs in and comes back. What was sent along is lost, so a form is opened anew; what its address
+/// says is kept.
 fn sign_in(parts: &Parts, browser: &Browser) -> Response {
-    let uri = &parts.uri;
-    let target = match parts.method {
-        Method::GET | Method::HEAD => uri.path_and_query().map_or("/", |target| target.as_str()),
-        _ => uri.path(),
-    };
-    let redirect = Redirect::to(&LocalPath::parse_or_start(target).login());
+    let redirect = Redirect::to(&LocalPath::parse_or_start(&way_back(&parts.uri)).login());
     if Cookie::Session.read(&parts.headers, browser.is_secure).is_some() {
-        return browser.forget(redirect);
+        return Browser::forget(redirect);
     }
     redirect.into_response()
 }
@@ -209,7 +219,7 @@ impl Browser {
     }
 
     /// The answer, which takes the session's cookie away.
-    pub(super) fn forget(&self, response: impl IntoResponse) -> Response {
+    pub(super) fn forget(response: impl IntoResponse) -> Response {
         forgotten(Cookie::Session, response)
     }
 

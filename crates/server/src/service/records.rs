@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::error::ServiceError;
 use super::places::Limits;
-use super::{Requester, Services};
+use super::{Requester, Services, require};
 
 /// The most interceptions, sessions or names that one call lists.
 pub const PAGE: u32 = 1000;
@@ -171,6 +171,23 @@ impl Services {
         found
             .filter(|found| found.initiator_id == caller.user_id || reads_all(caller))
             .ok_or(ServiceError::NotFound("interception"))
+    }
+
+    /// The id of the session that an interception of its initiator is in. Clients of others may have given theirs the
+    /// same name.
+    pub async fn session_of(
+        &self,
+        caller: &Requester,
+        found: &Interception,
+    ) -> Result<Option<InterceptionId>, ServiceError> {
+        if found.initiator_id != caller.user_id {
+            require(caller, Permission::ReadRecords)?;
+        }
+        let records = self.store.interceptions();
+        let session = records
+            .find_session(Some(found.initiator_id), &found.session_id)
+            .await?;
+        Ok(session.map(|session| session.id))
     }
 
     /// A session by its own id or the one that its client gave it, with a page of its threads. `limit` is 1 to

@@ -18,6 +18,7 @@ use crate::dashboard::parts::When;
 use crate::dashboard::session::Session;
 use crate::dashboard::steps::{Allowance, Excerpt, Lengths, Step, name_of_model, text_address};
 use crate::dashboard::wording::{self, number, shortened};
+use crate::service::error::ServiceError;
 
 /// What all that was recorded may take of the page, in bytes.
 const ALLOWANCE: usize = 26_000;
@@ -62,7 +63,7 @@ pub(in crate::dashboard) async fn show(
     let page = InterceptionPage {
         page: Page::signed_in(&session, "Request", Place::AiSessions),
         id: found.id.to_string(),
-        session: session_address(&found),
+        session: thread_address(&state, &session, &found).await?,
         model: name_of_model(&found.model),
         started: When::new(found.started_at, state.services.clock.now()),
         facts: facts(&found),
@@ -119,13 +120,16 @@ async fn find(state: &ApiState, session: &Session, id: &str) -> Result<Intercept
     Ok(state.services.find_interception(session.requester(), id).await?)
 }
 
-/// The thread that it is in, of its session.
-fn session_address(found: &Interception) -> String {
+/// The thread that it is in, of its session; the list, should there be none.
+async fn thread_address(
+    state: &ApiState,
+    session: &Session,
+    found: &Interception,
+) -> Result<String, ServiceError> {
+    let list = Place::AiSessions.address();
+    let id = state.services.session_of(session.requester(), found).await?;
     let root = found.thread_root_id.unwrap_or(found.id);
-    let mut id = url::form_urlencoded::byte_serialize(found.session_id.as_bytes()).collect::<String>();
-    // A path has no plus sign for a space.
-    id = id.replace('+', "%20");
-    format!("/ai-gateway/sessions/{id}?thread={root}")
+    Ok(id.map_or_else(|| list.to_owned(), |id| format!("{list}/{id}?thread={root}")))
 }
 
 fn facts(found: &Interception) -> Vec<(&'static str, String)> {

@@ -16,10 +16,9 @@ pub(in crate::dashboard) async fn ask() -> Redirect {
 pub(in crate::dashboard) async fn submit(
     State(state): State<ApiState>,
     session: Session,
-    browser: Browser,
     Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     session.release();
     state.services.logout(session.requester()).await?;
-    Ok(browser.forget(Redirect::to("/login?signed_out=1")))
+    Ok(Browser::forget(Redirect::to("/login?signed_out=1")))
 }

@@ -70,7 +70,7 @@ pub(in crate::dashboard) async fn submit(
             return Ok(browser.tell(notice, response));
         }
         Ok(None) => {
-            let login = browser.forget(Redirect::to("/login"));
+            let login = Browser::forget(Redirect::to("/login"));
             return Ok(browser.tell(Notice::SignInWithNewPassword, login));
         }
         Err(error) => Faults::of(error)?,

@@ -89,7 +89,6 @@ pub(in crate::dashboard) async fn ask(
 pub(in crate::dashboard) async fn end(
     State(state): State<ApiState>,
     session: Session,
-    browser: Browser,
     Path(id): Path<String>,
     Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
@@ -97,7 +96,7 @@ pub(in crate::dashboard) async fn end(
     if caller.token_id.as_str() == id {
         session.release();
         services.logout(caller).await?;
-        return Ok(browser.forget(Redirect::to("/login?signed_out=1")));
+        return Ok(Browser::forget(Redirect::to("/login?signed_out=1")));
     }
     match services.token(caller, &id).await {
         Ok(record) if !is_own(&record, &session) => return Err(PageError::not_found()),
@@ -122,12 +121,11 @@ pub(in crate::dashboard) async fn ask_all() -> Redirect {
 pub(in crate::dashboard) async fn end_all(
     State(state): State<ApiState>,
     session: Session,
-    browser: Browser,
     Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     session.release();
     state.services.end_sessions(session.requester()).await?;
-    Ok(browser.forget(Redirect::to("/login?signed_out=1")))
+    Ok(Browser::forget(Redirect::to("/login?signed_out=1")))
 }
 
 /// These pages are about one's own sessions; tokens have pages of their own.
