@@ -68,6 +68,7 @@
   // Takes over the list from the server now and then, unless nobody sees it, or somebody is in it with the keyboard.
   function keepLive(region, button) {
     let isOn = true;
+    let isAsking = false;
     button.hidden = false;
     button.addEventListener("click", () => {
       isOn = !isOn;
@@ -75,7 +76,8 @@
       if (isOn) update();
     });
     async function update() {
-      if (!isOn || document.hidden || region.contains(document.activeElement)) return;
+      if (isAsking || !isOn || document.hidden || region.contains(document.activeElement)) return;
+      isAsking = true;
       try {
         const reply = await fetch(region.dataset.live, { cache: "no-store" });
         // Whoever is no longer signed in is shown so.
@@ -85,6 +87,8 @@
         if (isOn && !region.contains(document.activeElement)) region.innerHTML = list;
       } catch {
         // Next time.
+      } finally {
+        isAsking = false;
       }
     }
     setInterval(update, 10000);
@@ -109,15 +113,22 @@
     setInterval(tellTimes, 30000);
   });
 
-  // What cannot be taken back is asked once more; and a form that is on its way is not sent twice.
+  // What cannot be taken back is asked once more; and a change that is on its way is not sent twice, unless it has not
+  // arrived after a while: somebody may have stopped it.
   addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm;
     if (question && !confirm(question)) {
       event.preventDefault();
       return;
     }
-    if (event.target.dataset.sent) event.preventDefault();
-    event.target.dataset.sent = "yes";
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 10000);
   });
   addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;
