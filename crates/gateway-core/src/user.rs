@@ -47,6 +47,8 @@ pub enum InvalidName {
     TokenName,
     #[error("this token name is reserved")]
     ReservedTokenName,
+    #[error("no name or address can have characters that change the direction of writing")]
+    Direction,
 }
 
 /// Names that stand for something else where a username can stand in a path.
@@ -112,20 +114,36 @@ pub fn check_username(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// One `@` with something on both sides, no blank or control character. Whether mail arrives is not ours to know.
+/// One `@` with something on both sides, no blank or control character, and none for the direction of writing. Whether
+/// mail arrives is not ours to know.
 pub fn check_email(email: &str) -> Result<(), InvalidName> {
-    let plain = email.len() <= EMAIL_MAX && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    match email.rsplit_once('@') {
-        Some((local, domain)) if plain && !local.is_empty() && !domain.is_empty() && !local.contains('@') => {
-            Ok(())
-        }
-        _ => Err(InvalidName::Email),
+    if !can_be_email(email) {
+        return Err(InvalidName::Email);
     }
+    check_direction(email)
+}
+
+/// Whether an address can be anybody's, also of those that were taken before there were more rules.
+pub fn can_be_email(email: &str) -> bool {
+    let plain = email.len() <= EMAIL_MAX && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    email.rsplit_once('@').is_some_and(|(local, domain)| {
+        plain && !local.is_empty() && !domain.is_empty() && !local.contains('@')
+    })
 }
 
 pub fn check_full_name(name: &str) -> Result<(), InvalidName> {
     if name.chars().count() > 128 || name.chars().any(char::is_control) {
         return Err(InvalidName::FullName);
+    }
+    check_direction(name)
+}
+
+/// The marks, embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX #9, section 2): with them a
+/// name can be shown as another, and what stands after it, too.
+fn check_direction(name: &str) -> Result<(), InvalidName> {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if name.contains(turns) {
+        return Err(InvalidName::Direction);
     }
     Ok(())
 }
@@ -138,7 +156,7 @@ pub fn check_token_name(name: &str) -> Result<(), InvalidName> {
     if RESERVED_TOKEN_NAMES.contains(&name) {
         return Err(InvalidName::ReservedTokenName);
     }
-    Ok(())
+    check_direction(name)
 }
 
 #[cfg(test)]
@@ -194,5 +212,22 @@ mod tests {
         for bad in ["", "a/b", "a\tb", "\u{7f}", &"x".repeat(65), "tokenconfig", ".."] {
             assert!(check_token_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_name_turns_the_writing_round() {
+        for c in
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}"
+                .chars()
+        {
+            let name = format!("a{c}b");
+            assert_eq!(check_full_name(&name), Err(InvalidName::Direction), "{c:?}");
+            assert_eq!(check_token_name(&name), Err(InvalidName::Direction), "{c:?}");
+            let email = format!("{name}@example.com");
+            assert_eq!(check_email(&email), Err(InvalidName::Direction), "{c:?}");
+            assert!(can_be_email(&email), "{c:?}");
+        }
+        // Written from right to left by their letters.
+        assert_eq!(check_full_name("דנה كريم"), Ok(()));
     }
 }

@@ -30,15 +30,21 @@
   async function copy(button) {
     const source = document.getElementById(button.dataset.copy);
     const label = button.querySelector("span");
+    // For those who do not see the button change.
+    const told = button.parentElement.querySelector("[aria-live]");
+    const say = (outcome) => (label.textContent = told.textContent = outcome);
     try {
       await navigator.clipboard.writeText(source.textContent);
-      label.textContent = "Copied";
+      say("Copied");
     } catch {
       // Without TLS there is no clipboard: what is selected can be copied by hand.
       getSelection().selectAllChildren(source);
-      label.textContent = "Selected";
+      say("Selected");
     }
-    setTimeout(() => (label.textContent = "Copy"), 2000);
+    setTimeout(() => {
+      label.textContent = "Copy";
+      told.textContent = "";
+    }, 2000);
   }
 
   // As `in_words` on the server.
@@ -62,6 +68,7 @@
   // Takes over the list from the server now and then, unless nobody sees it, or somebody is in it with the keyboard.
   function keepLive(region, button) {
     let isOn = true;
+    let isAsking = false;
     button.hidden = false;
     button.addEventListener("click", () => {
       isOn = !isOn;
@@ -69,7 +76,8 @@
       if (isOn) update();
     });
     async function update() {
-      if (!isOn || document.hidden || region.contains(document.activeElement)) return;
+      if (isAsking || !isOn || document.hidden || region.contains(document.activeElement)) return;
+      isAsking = true;
       try {
         const reply = await fetch(region.dataset.live, { cache: "no-store" });
         // Whoever is no longer signed in is shown so.
@@ -79,6 +87,8 @@
         if (isOn && !region.contains(document.activeElement)) region.innerHTML = list;
       } catch {
         // Next time.
+      } finally {
+        isAsking = false;
       }
     }
     setInterval(update, 10000);
@@ -103,15 +113,22 @@
     setInterval(tellTimes, 30000);
   });
 
-  // What cannot be taken back is asked once more; and a form that is on its way is not sent twice.
+  // What cannot be taken back is asked once more; and a change that is on its way is not sent twice, unless it has not
+  // arrived after a while: somebody may have stopped it.
   addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm;
     if (question && !confirm(question)) {
       event.preventDefault();
       return;
     }
-    if (event.target.dataset.sent) event.preventDefault();
-    event.target.dataset.sent = "yes";
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 10000);
   });
   addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;

@@ -64,6 +64,7 @@ pub(super) async fn list(
         include_expired: query.include_expired,
         after: after.map_err(|_| ApiError::field("after_id", "not a token id"))?,
         limit: query.limit,
+        newest_first: false,
     };
     let tokens = state
         .services
@@ -108,7 +109,7 @@ pub(super) async fn create(
             None => body.scope.filter(|scope| !scope.is_empty()).into_iter().collect(),
         },
     };
-    let token = state
+    let (token, _) = state
         .services
         .create_token(&caller.requester, &user, request)
         .await?;

@@ -146,9 +146,14 @@ impl Faults {
         }
     }
 
-    /// For the template: whether this field is wrong.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|fault| fault.field == name)
+    /// For the template: the attributes of this field that say that it is wrong. The first that is gets the keyboard.
+    /// They have nothing to be escaped.
+    pub(super) fn mark(&self, name: &str) -> &'static str {
+        match self.fields.iter().position(|fault| fault.field == name) {
+            Some(0) => " aria-invalid=true autofocus",
+            Some(_) => " aria-invalid=true",
+            None => "",
+        }
     }
 
     /// The answer with the form once more, or for the first time.

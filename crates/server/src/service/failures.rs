@@ -149,7 +149,7 @@ impl Services {
 /// several parts: it may well be a password in the wrong field.
 fn unknown(typed: &str) -> Target {
     let domain = typed.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let is_address = user::check_email(typed).is_ok() && domain.contains('.');
+    let is_address = user::can_be_email(typed) && domain.contains('.');
     let name = is_address.then(|| typed.to_owned());
     Target {
         kind: TargetKind::User,

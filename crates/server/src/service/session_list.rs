@@ -25,6 +25,7 @@ impl Services {
             now: self.clock.now(),
             after: None,
             limit: 0,
+            newest_first: false,
         };
         let listed = self.store.tokens().list(filter).await?;
         let mut sessions: Vec<TokenRecord> = listed.into_iter().map(|token| token.record).collect();

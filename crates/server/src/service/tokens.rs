@@ -29,6 +29,8 @@ pub struct TokenListing {
     pub after: Option<TokenId>,
     /// At most [`PAGE`].
     pub limit: Option<u32>,
+    /// Those that were made last, rather than in the order of their ids. `after` does not go with it.
+    pub newest_first: bool,
 }
 
 // === impl Services ===
@@ -48,12 +50,13 @@ impl Services {
         Ok(self.max_lifetime(&user))
     }
 
+    /// The token with its secret, and what is kept of it.
     pub async fn create_token(
         &self,
         caller: &Requester,
         target: &str,
         request: TokenRequest,
-    ) -> Result<ApiToken, ServiceError> {
+    ) -> Result<(ApiToken, TokenRecord), ServiceError> {
         let user = self.user(caller, target, Permission::ManageTokens).await?;
         let needs = (user.id != caller.user_id).then_some(Permission::ManageTokens);
         let lifetime = self.lifetime(&user, request.lifetime)?;
@@ -84,8 +87,8 @@ impl Services {
         };
         let (store, author) = (self.store.clone(), author(caller, needs));
         self.commit(Revoked::Nothing, async move {
-            store.tokens().create(&author, new).await?;
-            Ok((token, Revoked::Nothing))
+            let created = store.tokens().create(&author, new).await?;
+            Ok(((token, created.record), Revoked::Nothing))
         })
         .await
     }
@@ -107,7 +110,7 @@ impl Services {
         Ok(lifetime)
     }
 
-    /// A user's API tokens, or everybody's, in the order of their ids.
+    /// A user's API tokens, or everybody's, in the order of their ids unless asked for another.
     pub async fn list_tokens(
         &self,
         caller: &Requester,
@@ -127,6 +130,7 @@ impl Services {
             now: self.clock.now(),
             after: listing.after,
             limit,
+            newest_first: listing.newest_first,
         };
         Ok(self.store.tokens().list(filter).await?)
     }

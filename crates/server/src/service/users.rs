@@ -110,6 +110,7 @@ impl Services {
             now: self.clock.now(),
             after: None,
             limit: 0,
+            newest_first: false,
         };
         let tokens = self.store.tokens().list(filter).await?;
         let sessions = tokens
@@ -164,8 +165,9 @@ impl Services {
     ) -> Result<User, ServiceError> {
         let user = self.user(caller, target, Permission::ManageUsers).await?;
         let needs = needs_for(caller, &user)?;
+        // A name that stays as it is may be older than a rule.
+        check_names(&username, None, name.as_deref().unwrap_or_default())?;
         let name = name.unwrap_or_else(|| user.name.clone());
-        check_names(&username, None, &name)?;
         let (store, author, now) = (self.store.clone(), author(caller, needs), self.clock.now());
         let access = Arc::clone(&self.access);
         self.commit(Revoked::Nothing, async move {
@@ -181,6 +183,7 @@ impl Services {
                 now,
                 after: None,
                 limit: 0,
+                newest_first: false,
             };
             let tokens: Vec<TokenId> = store
                 .tokens()
@@ -293,16 +296,17 @@ impl Services {
                 "the new password is the same as the old one",
             ));
         }
-        // Guessing here is guessing all the same.
+        // Guessing here is guessing all the same. From where the user has signed in it is not held up by what others
+        // guess elsewhere.
         let account = user.email.clone().unwrap_or_default();
-        self.attempts.begin(None, &account)?;
+        self.attempts.begin(source.address(), &account)?;
         let stored = self.store.users().password_hash(user.id).await?;
         if !self.hasher.verify(old, stored).await? {
             self.note_failure(&account, Some(user), source, "wrong old password")
                 .await;
             return Err(ServiceError::field("old_password", "the old password is wrong"));
         }
-        self.attempts.succeeded(None, &account);
+        self.attempts.succeeded(source.address(), &account);
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub struct UsageQuery {
     pub until: Option<Timestamp>,
     /// In which order to group and sort; none: one row. Days are in order, all else by name.
     pub group_by: Vec<UsageKey>,
+    /// The most rows; none, or more than that: [`MAX_USAGE_ROWS`].
+    pub limit: Option<u32>,
 }
 
 /// What usage is grouped by.
@@ -97,7 +99,7 @@ pub(super) use token_sums;
 // === impl Interceptions ===
 
 impl Interceptions<'_> {
-    /// At most [`MAX_USAGE_ROWS`].
+    /// At most as many as [`UsageQuery::most_rows`] says.
     pub async fn usage(self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
         let Some(conditions) = query.conditions() else {
             return Ok(Vec::new());
@@ -232,7 +234,12 @@ impl UsageQuery {
             let columns = columns.join(", ");
             write!(sql, " GROUP BY {columns} ORDER BY {columns}").expect(INFALLIBLE);
         }
-        sql + &format!(" LIMIT {MAX_USAGE_ROWS}")
+        sql + &format!(" LIMIT {}", self.most_rows())
+    }
+
+    /// How many rows there are at most.
+    pub fn most_rows(&self) -> u32 {
+        self.limit.unwrap_or(MAX_USAGE_ROWS).min(MAX_USAGE_ROWS)
     }
 }
 

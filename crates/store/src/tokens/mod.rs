@@ -50,7 +50,7 @@ pub struct TokenCreated {
     pub dropped_sessions: Vec<TokenId>,
 }
 
-/// Which tokens to list, in the order of their ids.
+/// Which tokens to list.
 #[derive(Clone, Debug)]
 pub struct TokenFilter {
     /// None: everybody's.
@@ -64,6 +64,8 @@ pub struct TokenFilter {
     pub after: Option<TokenId>,
     /// At most so many; 0: without limit.
     pub limit: u32,
+    /// Those that were made last first, rather than in the order of their ids. `after` does not go with it.
+    pub newest_first: bool,
 }
 
 /// A token in a list.
@@ -95,13 +97,24 @@ const FIND_WITH_USER: &str = concat!(
      u.created_at AS user_created_at, u.updated_at AS user_updated_at, u.last_seen_at \
      FROM tokens AS t JOIN users AS u ON u.id = t.user_id WHERE t.id = $1"
 );
-const LIST: &str = concat!(
-    "SELECT ",
-    joined_token_columns!(),
-    ", u.username FROM tokens AS t JOIN users AS u ON u.id = t.user_id \
-     WHERE ($1 IS NULL OR t.user_id = $1) AND ($2 IS NULL OR t.kind = $2) \
-       AND ($3 OR t.expires_at > $4) AND ($5 IS NULL OR t.id > $5) ORDER BY t.id LIMIT $6"
-);
+
+/// Tokens with their owners in an order.
+macro_rules! list {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            joined_token_columns!(),
+            ", u.username FROM tokens AS t JOIN users AS u ON u.id = t.user_id \
+             WHERE ($1 IS NULL OR t.user_id = $1) AND ($2 IS NULL OR t.kind = $2) \
+               AND ($3 OR t.expires_at > $4) AND ($5 IS NULL OR t.id > $5) ORDER BY ",
+            $order,
+            " LIMIT $6"
+        )
+    };
+}
+
+const LIST: &str = list!("t.id");
+const LIST_NEWEST: &str = list!("t.created_at DESC, t.id");
 
 // === impl Tokens ===
 
@@ -161,6 +174,7 @@ impl<'a> Tokens<'a> {
 
     pub async fn list(self, filter: TokenFilter) -> Result<Vec<TokenWithOwner>, StoreError> {
         let user = filter.user.map(|id| id.to_string());
+        let sql = if filter.newest_first { LIST_NEWEST } else { LIST };
         let limit = if filter.limit == 0 {
             i64::MAX
         } else {
@@ -169,7 +183,7 @@ impl<'a> Tokens<'a> {
         self.db
             .read("tokens.list", || async {
                 let mut conn = self.db.reader().await?;
-                let rows = on!(&mut conn, |c| sqlx::query_as::<_, ListedTokenRow>(LIST)
+                let rows = on!(&mut conn, |c| sqlx::query_as::<_, ListedTokenRow>(sql)
                     .bind(user.as_deref())
                     .bind(filter.kind.map(TokenKind::as_str))
                     .bind(filter.include_expired)

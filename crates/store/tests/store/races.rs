@@ -108,6 +108,7 @@ async fn many_writers_and_readers(db: &TestDb) {
                     now: NOW,
                     after: None,
                     limit: 10,
+                    newest_first: false,
                 };
                 assert!(!store.tokens().list(filter).await.unwrap().is_empty());
                 if m % 2 == 0 {

@@ -22,6 +22,7 @@ on_both_engines!(
     sessions_are_removed_together,
     expiring_moves_the_end_once,
     lists_are_filtered,
+    lists_begin_with_the_newest,
     pages_are_stable,
     expired_tokens_are_removed_in_batches,
 );
@@ -329,12 +330,32 @@ fn everything() -> TokenFilter {
         now: after(10),
         after: None,
         limit: 0,
+        newest_first: false,
     }
 }
 
 async fn listed(db: &TestDb, filter: TokenFilter) -> Vec<TokenId> {
     let list = db.store.tokens().list(filter).await.unwrap();
     list.into_iter().map(|token| token.record.id).collect()
+}
+
+async fn lists_begin_with_the_newest(db: &TestDb) {
+    let ann = db.user("ann", []).await;
+    let mut made = Vec::new();
+    for second in [1, 3, 2] {
+        let new = NewToken {
+            created_at: after(second),
+            ..new_token(ann.id, TokenKind::Api, &format!("at-{second}"))
+        };
+        made.push(db.create_token(new).await.unwrap().id);
+    }
+    let newest_first = |limit| TokenFilter {
+        newest_first: true,
+        limit,
+        ..everything()
+    };
+    assert_eq!(listed(db, newest_first(0)).await, [made[1], made[2], made[0]]);
+    assert_eq!(listed(db, newest_first(1)).await, [made[1]]);
 }
 
 async fn lists_are_filtered(db: &TestDb) {

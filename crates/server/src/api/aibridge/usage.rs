@@ -72,6 +72,7 @@ pub(in crate::api) async fn sums(
         from: time("started_after", query.started_after)?,
         until: time("started_before", query.started_before)?,
         group_by: keys(query.group_by.as_deref().unwrap_or_default())?,
+        limit: None,
     };
     let initiator = given(query.initiator);
     let rows = services

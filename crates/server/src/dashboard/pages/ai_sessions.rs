@@ -43,6 +43,8 @@ struct ListPage {
     wanted: Wanted,
     sees_all: bool,
     list: List,
+    /// Whether the list keeps itself up to date: its beginning does, where asking again costs little.
+    is_live: bool,
     /// Names to choose from, as they occur on this page.
     clients: Vec<String>,
     models: Vec<String>,
@@ -90,8 +92,11 @@ pub(in crate::dashboard) async fn list(
     let now = state.services.clock.now();
     let wanted = wanted.completed(now);
     let query = wanted.query()?;
-    let mut pages = state.services.export_records(session.requester(), query).await?;
-    let mut found = pages.sessions(ROWS as u64 + 1).await?;
+    let limit = u32::try_from(ROWS + 1).unwrap_or(u32::MAX);
+    let mut found = state
+        .services
+        .ai_sessions(session.requester(), query, limit)
+        .await?;
     let has_more = found.len() > ROWS;
     found.truncate(ROWS);
     let sees_all = sees_all(&session);
@@ -102,6 +107,7 @@ pub(in crate::dashboard) async fn list(
     let page = ListPage {
         page: Page::signed_in(&session, "AI sessions", Place::AiSessions),
         sees_all,
+        is_live: list.newest.is_none() && wanted.text.is_empty(),
         list,
         clients: names(found.iter().map(|one| one.client.as_str())),
         models: names(found.iter().flat_map(|one| &one.models).map(String::as_str)),

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gateway_core::Timestamp;
 use gateway_core::audit::{Action, Actor, ActorKind, AuditId, Entry, TargetKind};
+use gateway_core::{Permission, Timestamp};
 use gateway_store::AuditFilter;
 use serde::Deserialize;
 
@@ -18,6 +18,7 @@ use crate::dashboard::parts::When;
 use crate::dashboard::session::Session;
 use crate::dashboard::wording::shortened;
 use crate::service::error::ServiceError;
+use crate::service::require;
 
 /// How many entries are on one page.
 const ROWS: usize = 25;
@@ -81,6 +82,8 @@ pub(in crate::dashboard) async fn list(
     session: Session,
     Query(shown): Query<Shown>,
 ) -> Result<Response, PageError> {
+    // Before anything is said of the filter: to others there is no such page.
+    require(session.requester(), Permission::ReadRecords)?;
     let filter = shown.filter()?;
     let mut entries = state.services.list_audit(session.requester(), filter).await?;
     let has_more = entries.len() > ROWS;

@@ -10,6 +10,7 @@ use gateway_store::Interception;
 
 use crate::api::ApiState;
 use crate::api::aibridge::interceptions;
+use crate::api::export::Outlet;
 use crate::dashboard::address::Path;
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Page, Place, render};
@@ -17,6 +18,7 @@ use crate::dashboard::parts::When;
 use crate::dashboard::session::Session;
 use crate::dashboard::steps::{Allowance, Excerpt, Lengths, Step, name_of_model, text_address};
 use crate::dashboard::wording::{self, number, shortened};
+use crate::service::error::ServiceError;
 
 /// What all that was recorded may take of the page, in bytes.
 const ALLOWANCE: usize = 26_000;
@@ -61,7 +63,7 @@ pub(in crate::dashboard) async fn show(
     let page = InterceptionPage {
         page: Page::signed_in(&session, "Request", Place::AiSessions),
         id: found.id.to_string(),
-        session: session_address(&found),
+        session: thread_address(&state, &session, &found).await?,
         model: name_of_model(&found.model),
         started: When::new(found.started_at, state.services.clock.now()),
         facts: facts(&found),
@@ -76,6 +78,7 @@ pub(in crate::dashboard) async fn show(
 pub(in crate::dashboard) async fn text(
     State(state): State<ApiState>,
     session: Session,
+    outlet: Outlet,
     Path((id, part)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let found = find(&state, &session, &id).await?;
@@ -92,18 +95,24 @@ pub(in crate::dashboard) async fn text(
             .map(|thought| thought.content)
     };
     let text = text.ok_or_else(PageError::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+    let response = ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
+    let caller = session.into_caller().ok_or(PageError::SignIn)?;
+    Ok(outlet.hold(response, caller).await?)
 }
 
 /// The whole record, as the REST API gives it.
 pub(in crate::dashboard) async fn json(
     State(state): State<ApiState>,
     session: Session,
+    outlet: Outlet,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let found = find(&state, &session, &id).await?;
+    let disposition = format!("attachment; filename=\"{}.json\"", found.id);
     let shown = interceptions::view(&state.services, found).await?;
-    Ok(Json(shown).into_response())
+    let response = ([(header::CONTENT_DISPOSITION, disposition)], Json(shown)).into_response();
+    let caller = session.into_caller().ok_or(PageError::SignIn)?;
+    Ok(outlet.hold(response, caller).await?)
 }
 
 async fn find(state: &ApiState, session: &Session, id: &str) -> Result<Interception, PageError> {
@@ -111,13 +120,16 @@ async fn find(state: &ApiState, session: &Session, id: &str) -> Result<Intercept
     Ok(state.services.find_interception(session.requester(), id).await?)
 }
 
-/// The thread that it is in, of its session.
-fn session_address(found: &Interception) -> String {
+/// The thread that it is in, of its session; the list, should there be none.
+async fn thread_address(
+    state: &ApiState,
+    session: &Session,
+    found: &Interception,
+) -> Result<String, ServiceError> {
+    let list = Place::AiSessions.address();
+    let id = state.services.session_of(session.requester(), found).await?;
     let root = found.thread_root_id.unwrap_or(found.id);
-    let mut id = url::form_urlencoded::byte_serialize(found.session_id.as_bytes()).collect::<String>();
-    // A path has no plus sign for a space.
-    id = id.replace('+', "%20");
-    format!("/ai-gateway/sessions/{id}?thread={root}")
+    Ok(id.map_or_else(|| list.to_owned(), |id| format!("{list}/{id}?thread={root}")))
 }
 
 fn facts(found: &Interception) -> Vec<(&'static str, String)> {

@@ -118,8 +118,38 @@ fn by_cli(access_url: &str) -> Vec<(&'static str, CopyBox)> {
 
 /// The same variables, for where there is no command line. The token is for whoever copies them to fill in.
 fn by_hand(proxy_url: &str, access_url: &str) -> Vec<(&'static str, CopyBox)> {
+    let variables = variables(proxy_url, access_url, "YOUR_TOKEN");
+    let lines = |shell, id, line: fn(&str, &str) -> String| {
+        let text: Vec<String> = variables.iter().map(|(name, value)| line(name, value)).collect();
+        let (label, text) = (shell, text.join("\n"));
+        (shell, CopyBox { id, label, text })
+    };
+    vec![
+        lines("bash, zsh", "posix", export),
+        lines("fish", "fish", |name, value| format!("set -gx {name} '{value}'")),
+        lines("PowerShell", "powershell", |name, value| {
+            format!("$env:{name} = '{value}'")
+        }),
+    ]
+}
+
+/// The lines for bash and zsh, with a token.
+pub(in crate::dashboard) fn posix(proxy_url: &str, access_url: &str, token: &str) -> String {
+    let variables = variables(proxy_url, access_url, token);
+    let lines: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| export(name, value))
+        .collect();
+    lines.join("\n")
+}
+
+fn export(name: &str, value: &str) -> String {
+    format!("export {name}='{value}'")
+}
+
+fn variables(proxy_url: &str, access_url: &str, token: &str) -> [(&'static str, String); 6] {
     let with_token = match proxy_url.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://coder:YOUR_TOKEN@{rest}"),
+        Some((scheme, rest)) => format!("{scheme}://coder:{token}@{rest}"),
         None => String::new(),
     };
     let server = url::Url::parse(access_url)
@@ -127,27 +157,13 @@ fn by_hand(proxy_url: &str, access_url: &str) -> Vec<(&'static str, CopyBox)> {
         .and_then(|url| url.host_str().map(str::to_owned));
     let mut exempt = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     exempt.extend(server.filter(|host| !exempt.contains(host)));
-    let exempt = exempt.join(",");
-    let variables = [
-        ("HTTPS_PROXY", with_token.as_str()),
-        ("NO_PROXY", exempt.as_str()),
-        ("NODE_EXTRA_CA_CERTS", "/path/to/ai-gateway-ca.pem"),
-        ("SSL_CERT_FILE", "/path/to/bundle.pem"),
-        ("REQUESTS_CA_BUNDLE", "/path/to/bundle.pem"),
-        ("CURL_CA_BUNDLE", "/path/to/bundle.pem"),
-    ];
-    let lines = |shell, id, line: fn(&str, &str) -> String| {
-        let text: Vec<String> = variables.iter().map(|(name, value)| line(name, value)).collect();
-        let (label, text) = (shell, text.join("\n"));
-        (shell, CopyBox { id, label, text })
-    };
-    vec![
-        lines("bash, zsh", "posix", |name, value| {
-            format!("export {name}='{value}'")
-        }),
-        lines("fish", "fish", |name, value| format!("set -gx {name} '{value}'")),
-        lines("PowerShell", "powershell", |name, value| {
-            format!("$env:{name} = '{value}'")
-        }),
+    let bundle = || "/path/to/bundle.pem".to_owned();
+    [
+        ("HTTPS_PROXY", with_token),
+        ("NO_PROXY", exempt.join(",")),
+        ("NODE_EXTRA_CA_CERTS", "/path/to/ai-gateway-ca.pem".to_owned()),
+        ("SSL_CERT_FILE", bundle()),
+        ("REQUESTS_CA_BUNDLE", bundle()),
+        ("CURL_CA_BUNDLE", bundle()),
     ]
 }

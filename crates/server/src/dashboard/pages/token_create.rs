@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gateway_core::{ApiToken, Lifetime, Scope, Timestamp};
+use gateway_core::{ApiToken, Lifetime, Scope, Timestamp, TokenRecord};
 use serde::Deserialize;
 
 use super::whose::Whose;
@@ -118,17 +118,13 @@ async fn create(
         Ok(lifetime) => make(state, session, &whose, &fields, lifetime).await,
         Err(error) => Err(error),
     };
-    let token = match made {
-        Ok(token) => token,
+    let (token, record) = match made {
+        Ok(made) => made,
         Err(error) => {
             let faults = Faults::of(error)?;
             return form_page(state, session, whose, fields, faults).await;
         }
     };
-    let record = state
-        .services
-        .token(session.requester(), token.id().as_str())
-        .await?;
     let now = state.services.clock.now();
     let page = CreatedPage {
         page: whose.page(session, "Token created"),
@@ -140,7 +136,7 @@ async fn create(
             label: "Your new token",
             text: token.expose().to_owned(),
         },
-        snippets: snippets(&state.access_url, token.expose()),
+        snippets: snippets(state, &token),
     };
     Ok(render(StatusCode::OK, &page))
 }
@@ -151,7 +147,7 @@ async fn make(
     whose: &Whose,
     fields: &Fields,
     lifetime: Lifetime,
-) -> Result<ApiToken, ServiceError> {
+) -> Result<(ApiToken, TokenRecord), ServiceError> {
     let request = TokenRequest {
         lifetime: Some(lifetime.as_nanos()),
         name: Some(fields.name.trim().to_owned()),

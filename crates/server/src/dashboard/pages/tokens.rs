@@ -23,7 +23,6 @@ pub(in crate::dashboard) struct Shown {
     /// Whether those that have expired are shown, too.
     #[serde(default)]
     expired: String,
-    done: Option<String>,
 }
 
 #[derive(Template)]
@@ -59,13 +58,13 @@ pub(in crate::dashboard) async fn list(
     let with_expired = !shown.expired.is_empty();
     let listing = TokenListing {
         include_expired: with_expired,
+        newest_first: true,
         ..TokenListing::default()
     };
-    let mut tokens = state
+    let tokens = state
         .services
         .list_tokens(session.requester(), "me", listing)
         .await?;
-    tokens.sort_by_key(|token| std::cmp::Reverse(token.record.created_at));
     let address = if with_expired {
         "/settings/tokens?expired=1&page="
     } else {
@@ -74,7 +73,7 @@ pub(in crate::dashboard) async fn list(
     let pager = Pager::new(tokens.len(), shown.page, address);
     let now = state.services.clock.now();
     let page = TokensPage {
-        page: Page::signed_in(&session, "Tokens", Place::Tokens).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "Tokens", Place::Tokens),
         base: Place::Tokens.address(),
         can_delete: true,
         rows: pager

@@ -21,6 +21,12 @@ use crate::dashboard::sums::{Share, Sums, ranked, tokens};
 use crate::dashboard::wording::short;
 use crate::service::error::ServiceError;
 
+/// The most sums of days and models that are read for a page: those of 50 models over a year.
+const DAYS_AND_MODELS: u32 = 20_000;
+
+/// The most clients, or people, that are read to rank them.
+const RANKED: u32 = 5000;
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(in crate::dashboard) struct Shown {
@@ -41,7 +47,8 @@ struct UsagePage {
     by: &'static str,
     until: String,
     lengths: Vec<(&'static str, String, bool)>,
-    earlier: String,
+    /// None where there is nothing before.
+    earlier: Option<String>,
     later: Option<String>,
     range: String,
     sums: Sums,
@@ -83,18 +90,24 @@ pub(in crate::dashboard) async fn show(
         first: &first,
         last: &last,
     };
-    let by_model = match reader.read(&[UsageKey::Day, UsageKey::Model]).await? {
+    let by_model = match reader
+        .read(&[UsageKey::Day, UsageKey::Model], DAYS_AND_MODELS)
+        .await?
+    {
         Some(rows) => rows,
-        None => reader.read(&[UsageKey::Day]).await?.unwrap_or_default(),
+        None => reader
+            .read(&[UsageKey::Day], DAYS_AND_MODELS)
+            .await?
+            .unwrap_or_default(),
     };
     let narrowed = |name: &str, value: &str| shown.sessions(&first, &last, name, value);
     let mut rankings = vec![Ranking::of_clients(
-        reader.read(&[UsageKey::Client]).await?,
+        reader.read(&[UsageKey::Client], RANKED).await?,
         &narrowed,
     )];
     if sees_all(&session) {
         rankings.push(Ranking::of_people(
-            reader.read(&[UsageKey::User]).await?,
+            reader.read(&[UsageKey::User], RANKED).await?,
             &narrowed,
         ));
     }
@@ -111,7 +124,7 @@ pub(in crate::dashboard) async fn show(
             .iter()
             .map(|other| (other.as_str(), shown.at(*other, &shown.until), *other == length))
             .collect(),
-        earlier: shown.at(length, &first.first.saturating_sub(1.day()).to_string()),
+        earlier: earlier(first.first).map(|day| shown.at(length, &day.to_string())),
         later: (last.last < today).then(|| shown.at(length, &later(length, last.last).to_string())),
         range: format!("{} to {}", first.first, last.last.min(today)),
         until: shown.until.clone(),
@@ -119,6 +132,11 @@ pub(in crate::dashboard) async fn show(
         sums,
     };
     Ok(render(StatusCode::OK, &page))
+}
+
+/// The end of what comes before a page that begins here. Addresses know no day before 1970.
+fn earlier(first: jiff::civil::Date) -> Option<jiff::civil::Date> {
+    first.yesterday().ok().filter(|day| day.year() >= 1970)
 }
 
 /// The end of what comes after a page that ends here.
@@ -143,11 +161,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// None if there are too many groups: names come from clients, who can make up any number of them.
-    async fn read(&self, group_by: &[UsageKey]) -> Result<Option<Vec<UsageRow>>, ServiceError> {
+    async fn read(&self, group_by: &[UsageKey], limit: u32) -> Result<Option<Vec<UsageRow>>, ServiceError> {
         let query = UsageQuery {
             from: Some(days::beginning(self.first.first)),
             until: Some(days::end(self.last.last)),
             group_by: group_by.to_vec(),
+            limit: Some(limit),
             ..UsageQuery::default()
         };
         let services = &self.state.services;

@@ -134,6 +134,22 @@ async fn the_token_to_paste_is_shown_once() {
 }
 
 #[tokio::test]
+async fn a_session_that_ends_before_the_confirmation_loses_nothing() {
+    let (server, _owner) = Server::with_owner().await;
+    let mut browser = Browser::signed_in(&server, OWNER).await;
+    let page = browser.get(&address()).await;
+    let (_, rest) = page.text.split_once("action=\"").unwrap();
+    let action = rest.split('"').next().unwrap().replace("&amp;", "&");
+    assert_eq!(action, address());
+    let session = browser.session().to_owned();
+    let path = format!("/users/me/keys/{}", id_of(&session));
+    assert_eq!(server.delete(&path, &session).await.status, 204);
+    let login = location(&browser.submit(&page, &action, &[]).await).to_owned();
+    let page = browser.get(&login).await;
+    assert_eq!(location(&browser.sign_in(&page, OWNER).await), address());
+}
+
+#[tokio::test]
 async fn who_is_not_signed_in_comes_back_after_it() {
     let (server, _owner) = Server::with_owner().await;
     let mut browser = Browser::new(&server);

@@ -38,6 +38,33 @@ async fn the_proxy_is_described_to_everybody() {
 }
 
 #[tokio::test]
+async fn lines_for_clients_are_of_what_is_served() {
+    let (server, _owner) = with_proxy().await;
+    let mut browser = Browser::signed_in(&server, "admin@example.com").await;
+    let fields = [("name", ""), ("lifetime", "7"), ("scope", "aibridge")];
+    let created = browser.fill("/settings/tokens/new", &fields).await;
+    let token = copied(&created, "secret");
+    for (id, line) in [
+        (
+            "codex",
+            "https://gateway.example.com/api/v2/aibridge/openai/v1".to_owned(),
+        ),
+        (
+            "openai-sdk",
+            "OPENAI_BASE_URL=https://gateway.example.com/api/v2/aibridge/openai/v1".to_owned(),
+        ),
+        (
+            "proxy",
+            format!("HTTPS_PROXY=&#39;http://coder:{token}@proxy.example.com:4711&#39;"),
+        ),
+    ] {
+        let lines = copied(&created, id);
+        assert!(lines.contains(&line) && lines.contains(&token), "{lines}");
+    }
+    assert!(!created.text.contains("claude-code"), "no such provider");
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_off_says_how_to_switch_it_on() {
     let (server, _owner) = Server::with_owner().await;
     let mut browser = Browser::signed_in(&server, "admin@example.com").await;

@@ -6,5 +6,7 @@ mod cli_auth;
 mod defence;
 mod entrance;
 mod gateway;
+mod links;
+mod notices;
 mod people;
 mod records;

@@ -14,7 +14,7 @@ const NOWHERE: &str = "0190a000-0000-7000-8000-000000000000";
 
 const HOSTILE: &str = "</pre></title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
 
-async fn browser<'a>(scene: &'a Scene, name: &str) -> Browser<'a> {
+pub(super) async fn browser<'a>(scene: &'a Scene, name: &str) -> Browser<'a> {
     let email = if name == "owner" { "admin" } else { name };
     Browser::signed_in(&scene.server, &format!("{email}@example.com")).await
 }
@@ -84,6 +84,23 @@ async fn nobody_sees_anything_without_signing_in() {
         let location = reply.headers["location"].to_str().unwrap();
         assert!(location.starts_with("/login?next="), "{path} {location}");
     }
+    // Of files back to the page that leads to them: what is saved in place of one would be the page that signs in.
+    for (file, page) in [
+        (
+            "/ai-gateway/export/sessions.csv?from=",
+            "/ai-gateway/sessions?from=",
+        ),
+        (
+            "/ai-gateway/interceptions/1/all.json",
+            "/ai-gateway/interceptions/1",
+        ),
+        ("/ai-gateway/proxy/ca-cert.pem", "/ai-gateway/proxy"),
+    ] {
+        let reply = Browser::new(&server).get(file).await;
+        let login = url::Url::parse("http://local.invalid").unwrap();
+        let login = login.join(super::browser::location(&reply)).unwrap();
+        assert_eq!(login.query_pairs().next().unwrap().1, page, "{file}");
+    }
 }
 
 #[tokio::test]
@@ -128,6 +145,9 @@ async fn the_list_has_pages_and_a_part_that_is_asked_for_again() {
     let first = browser.get(ALWAYS).await.text;
     assert_eq!(listed(&first), 20);
     assert!(first.contains("Prompt 129") && first.contains("data-live="));
+    // Asking again for a text would cost as much each time.
+    let searched = browser.get(&format!("{ALWAYS}&text=Prompt")).await.text;
+    assert!(listed(&searched) == 20 && !searched.contains("data-live"));
     let older = first.split("rel=\"next\" href=\"").nth(1).unwrap();
     let older = older.split('"').next().unwrap().replace("&#38;", "&");
     let second = browser.get(&older).await.text;
@@ -465,4 +485,9 @@ async fn the_audit_log_tells_before_and_after() {
         all.contains("&#60;script&#62;") && !all.contains(agent) && !all.contains("wrong</b>"),
         "{all}"
     );
+    // To others it is not there, whatever they ask it for.
+    let mut bob = self::browser(&scene, "bob").await;
+    for query in ["", "action=x", "from=x"] {
+        assert_eq!(bob.get(&format!("/audit?{query}")).await.status, 404, "{query}");
+    }
 }
