@@ -28,7 +28,8 @@ INSERT INTO aibridge_usage_days
 SELECT i.started_at / 86400000000, i.initiator_id, i.provider_name, i.model, i.client, MAX(i.initiator_username),
   COUNT(*), SUM(i.outcome IN ('provider_error', 'provider_broke', 'gateway_error', 'interrupted')),
   TOTAL(u.input_tokens), TOTAL(u.output_tokens), TOTAL(u.cache_read_input_tokens), TOTAL(u.cache_write_input_tokens),
-  TOTAL(u.reasoning_tokens)
+  TOTAL(u.reasoning_tokens), SUM(i.outcome = 'completed' AND i.first_byte_at IS NOT NULL),
+  TOTAL(CASE WHEN i.outcome = 'completed' THEN i.first_byte_at - i.started_at END)
 FROM aibridge_interceptions AS i LEFT JOIN aibridge_token_usages AS u ON u.interception_id = i.id
 WHERE i.ended_at IS NOT NULL GROUP BY 1, 2, 3, 4, 5
 """
@@ -39,10 +40,11 @@ def move(file, days):
     with contextlib.closing(sqlite3.connect(file)) as database, database:
         for prompt, by in days.items():
             _move_session(database, prompt, by * DAY)
-        before = database.execute("SELECT SUM(requests), SUM(errors) FROM aibridge_usage_days").fetchone()
+        sums = "SELECT SUM(requests), SUM(errors), SUM(first_bytes), SUM(first_byte_micros) FROM aibridge_usage_days"
+        before = database.execute(sums).fetchone()
         database.execute("DELETE FROM aibridge_usage_days")
         database.execute(USAGE)
-        after = database.execute("SELECT SUM(requests), SUM(errors) FROM aibridge_usage_days").fetchone()
+        after = database.execute(sums).fetchone()
         assert before == after, "these sums are no longer made as the gateway makes them"
 
 
@@ -58,7 +60,8 @@ def _move_session(database, prompt, by):
     ).fetchall()
     for (old,) in rows:
         database.execute(
-            "UPDATE aibridge_interceptions SET started_at = started_at - ?1, ended_at = ended_at - ?1 WHERE id = ?2",
+            "UPDATE aibridge_interceptions SET started_at = started_at - ?1, first_byte_at = first_byte_at - ?1,"
+            " ended_at = ended_at - ?1 WHERE id = ?2",
             [by * 1000, old],
         )
         new = _earlier(old, by)

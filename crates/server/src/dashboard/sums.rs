@@ -25,6 +25,8 @@ pub(super) struct Sums {
     pub(super) requests: String,
     pub(super) cached: String,
     pub(super) failed: String,
+    /// Until answers began, on average.
+    pub(super) wait: String,
 }
 
 /// A series of the chart.
@@ -52,6 +54,8 @@ struct Totals {
     input: u64,
     output: u64,
     cached: u64,
+    first_bytes: u64,
+    first_byte_micros: u64,
 }
 
 /// One line of the table.
@@ -63,6 +67,7 @@ pub(super) struct Line {
     pub(super) input: String,
     pub(super) cached: String,
     pub(super) output: String,
+    pub(super) wait: String,
     pub(super) by_model: Vec<String>,
 }
 
@@ -161,6 +166,7 @@ impl Sums {
             requests: number(all.requests),
             cached: all.cached_share(),
             failed: all.failed_share(),
+            wait: all.average_wait(),
         }
     }
 
@@ -183,6 +189,11 @@ impl Sums {
     /// In percent.
     pub(super) fn failed_shares(&self) -> Vec<f64> {
         self.values(|period| share(period.totals.errors, period.totals.requests))
+    }
+
+    /// In seconds.
+    pub(super) fn waits(&self) -> Vec<f64> {
+        self.values(|period| period.totals.wait().unwrap_or_default())
     }
 
     fn values(&self, value: impl Fn(&InPeriod) -> f64) -> Vec<f64> {
@@ -278,6 +289,7 @@ impl InPeriod {
             input: short(self.totals.input),
             cached: self.totals.cached_share(),
             output: short(self.totals.output),
+            wait: self.totals.average_wait(),
             by_model: self.by_model.iter().map(|tokens| short(*tokens)).collect(),
         }
     }
@@ -292,6 +304,8 @@ impl Totals {
         self.input += row.tokens.input + row.tokens.cache_read_input + row.tokens.cache_write_input;
         self.output += row.tokens.output;
         self.cached += row.tokens.cache_read_input;
+        self.first_bytes += row.first_bytes;
+        self.first_byte_micros += row.first_byte_micros;
     }
 
     fn cached_share(self) -> String {
@@ -300,6 +314,16 @@ impl Totals {
 
     fn failed_share(self) -> String {
         percent(self.errors, self.requests)
+    }
+
+    /// In seconds, on average.
+    fn wait(self) -> Option<f64> {
+        (self.first_bytes > 0).then(|| as_f64(self.first_byte_micros) / as_f64(self.first_bytes) / 1e6)
+    }
+
+    fn average_wait(self) -> String {
+        self.wait()
+            .map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.2} s"))
     }
 }
 
@@ -318,6 +342,8 @@ mod tests {
             model: Some(model.to_owned()),
             requests: 2,
             errors: 1,
+            first_bytes: 1,
+            first_byte_micros: 1_250_000,
             tokens: TokenSums {
                 input,
                 cache_read_input: 3 * input,
@@ -356,7 +382,9 @@ mod tests {
         assert_eq!(sums.by_model()[0].last(), Some(&240.0));
         let line = &sums.lines()[0];
         assert_eq!((line.requests.as_str(), line.failed.as_str()), ("12", "50.0%"));
-        assert_eq!(line.cached, "75.0%");
+        assert_eq!((line.cached.as_str(), line.wait.as_str()), ("75.0%", "1.25 s"));
+        assert_eq!(sums.waits().last(), Some(&1.25));
+        assert_eq!(sums.lines()[1].wait, "–");
         assert_eq!(sums.lines()[1].cached, "–");
     }
 

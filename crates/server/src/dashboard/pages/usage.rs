@@ -69,6 +69,7 @@ struct Charts {
     tokens: String,
     cached: String,
     errors: String,
+    waits: String,
 }
 
 pub(in crate::dashboard) async fn show(
@@ -263,6 +264,14 @@ impl Charts {
                 format!("{} of all; the table below has the numbers.", sums.failed),
                 &[sums.failed_shares()],
                 |value| format!("{value:.1}%"),
+                None,
+            )?,
+            waits: bars(
+                "waits",
+                "Time until answers began",
+                format!("{} on average; the table below has the numbers.", sums.wait),
+                &[sums.waits()],
+                |value| format!("{value:.1}s"),
                 None,
             )?,
         })

@@ -404,12 +404,12 @@ async fn usage_is_drawn_and_told() {
             let page = browser.get(&path).await;
             assert_eq!(page.status, 200, "{path}");
             let text = &page.text;
-            assert!(text.len() < 35_000, "{by}: {}", text.len());
+            assert!(text.len() < 40_000, "{by}: {}", text.len());
             assert!(text.contains(&format!("{requests} requests")), "{by}: {text}");
             assert_eq!(
                 text.matches("role=\"img\"").count(),
-                6,
-                "three charts, each in two shapes"
+                8,
+                "four charts, each in two shapes"
             );
             assert!(
                 text.contains("url(#p1)") && text.contains("claude-opus"),
