@@ -1,6 +1,8 @@
 //! How long one commit of one record takes by itself: prints the median in microseconds.
 //!
-//! `commit DATABASE_URL`, for `cargo xtask bench`, which compares it with what recording adds to an answer.
+//! `commit DATABASE_URL PAUSE_MS`, for `cargo xtask bench`, which compares it with what recording adds to an answer.
+//! Before each commit there is a pause, as there is while a provider thinks: a database and a processor that rest answer
+//! later than those that are kept busy.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +12,14 @@ use gateway_core::{
 };
 use gateway_store::{Purpose, Store, StoreOptions, Target};
 
-const COMMITS: usize = 500;
+const COMMITS: usize = 200;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).ok_or("name a database")?;
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().ok_or("name a database")?;
+    let pause = Duration::from_millis(arguments.next().ok_or("name a pause")?.parse()?);
     let options = StoreOptions::new(Target::parse(&Secret::new(url))?);
     let store = Store::open(options, Purpose::Server).await?;
     let (run, now) = (RunId::generate(), SystemClock.now());
@@ -36,6 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .commit(run, vec![record(Entry::Start(Box::new(start(now))))])
             .await?;
         let end = vec![record(Entry::End(Box::new(end(now))))];
+        tokio::time::sleep(pause).await;
         let begin = Instant::now();
         store.interceptions().commit(run, end).await?;
         times.push(begin.elapsed());

@@ -344,17 +344,6 @@ impl<D: Database> Lanes<D> {
     }
 }
 
-// === impl Conn ===
-
-impl Conn {
-    pub(crate) fn engine(&self) -> Engine {
-        match self {
-            Self::Sqlite(_) => Engine::Sqlite,
-            Self::Postgres(_) => Engine::Postgres,
-        }
-    }
-}
-
 // === impl Tx ===
 
 impl Tx {

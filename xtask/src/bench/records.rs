@@ -1,9 +1,12 @@
 //! What recording costs, on each engine: the gateway's recorded route beside the one that it does not record, with the
 //! same body, from a provider that takes its time. Answers come whole, which is short and the worst case, or are streamed in
-//! fifty pieces, as most are. On the other route nobody reads a stream that passes.
+//! fifty pieces to a client that names its session, as coding agents have them. On the other route nobody reads a stream
+//! that passes.
 //!
-//! Three figures. The rate with many clients, which says what the machine can take; the processor time of the gateway
-//! for each request; and for one client alone what an answer is held back, beside the time of one commit by itself.
+//! Three figures. The rate with many clients, which says what the machine can take: clients, provider, gateway and
+//! database share it. The processor time of the gateway for each request. And for one client alone what an answer is held
+//! back, beside the time of one commit by itself after as long a pause; the provider's own difference between the two
+//! routes is taken off.
 
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +33,11 @@ const PATHS: [&str; 2] = [
     "/api/v2/aibridge/anthropic/v1/messages",
     "/api/v2/aibridge/anthropic/v1/messages/count_tokens",
 ];
+
+/// The same two at the provider itself.
+const DIRECT: [&str; 2] = ["/v1/messages", "/v1/messages/count_tokens"];
+/// As a coding agent names its session.
+const AGENT: &str = "user_0a1b_account__session_6f9619ff-8b86-4d01-b42d-00c04fc964ff";
 
 /// Both ways in one round.
 struct Round {
@@ -71,17 +79,29 @@ pub(super) fn run(workspace: &Workspace, programs: &Programs, seconds: u64) -> a
 fn on(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Result<Vec<String>> {
     stage.owner()?;
     let token = stage.token("bench")?;
-    let ways = PATHS.map(|path| Way {
-        address: stage.address,
-        path,
-        credential: token.clone(),
-        through: None,
-    });
+    let provider = stage.provider()?;
+    let ways = |address, paths: [&'static str; 2], credential: &str| {
+        paths.map(|path| Way {
+            address,
+            path,
+            credential: credential.to_owned(),
+            through: None,
+        })
+    };
+    let direct = ways(provider, DIRECT, Stage::central_key());
+    let ways = ways(stage.address, PATHS, &token);
     let mut lines = Vec::new();
     for case in cases() {
         let mut rounds = Vec::new();
         for number in 0..ROUNDS {
-            rounds.push(round(&stage, &ways, &case, number, Duration::from_secs(seconds))?);
+            rounds.push(round(
+                &stage,
+                &ways,
+                &direct,
+                &case,
+                number,
+                Duration::from_secs(seconds),
+            )?);
         }
         let middle = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
         let name = format!("{engine}, {}", case.name);
@@ -106,6 +126,7 @@ fn on(engine: &str, stage: Stage, commit: &Duration, seconds: u64) -> anyhow::Re
 fn round(
     stage: &Stage,
     ways: &[Way; 2],
+    direct: &[Way; 2],
     case: &Case,
     number: usize,
     time: Duration,
@@ -116,8 +137,9 @@ fn round(
         let before = stage.server_time()?;
         let many = measure(&ways[which], case, CLIENTS, time)?;
         let processor = stage.server_time()?.saturating_sub(before).as_secs_f64() / as_number(&many)?;
-        let alone = measure(&ways[which], case, 1, time)?;
-        results[which] = Some((many.per_second, processor, alone.median));
+        let alone = measure(&ways[which], case, 1, time)?.median;
+        let provider = measure(&direct[which], case, 1, time)?.median;
+        results[which] = Some((many.per_second, processor, alone.saturating_sub(provider)));
     }
     let [Some(recorded), Some(not)] = results else {
         bail!("a way was not measured");
@@ -134,7 +156,7 @@ fn as_number(rate: &Rate) -> anyhow::Result<f64> {
 }
 
 fn cases() -> [Case; 2] {
-    let body = |directives: &str, is_streamed: bool| {
+    let body = |directives: &str, is_streamed: bool, metadata| {
         let text = format!(
             "[[sim: head_delay_ms={PROVIDER_MS}{directives}]] {}",
             "x".repeat(1000)
@@ -143,6 +165,7 @@ fn cases() -> [Case; 2] {
             "model": "claude-sonnet-4-8",
             "max_tokens": 1000,
             "stream": is_streamed,
+            "metadata": metadata,
             "messages": [{ "role": "user", "content": text }],
         })
         .to_string()
@@ -151,14 +174,14 @@ fn cases() -> [Case; 2] {
         Case {
             name: "whole",
             unit: "req",
-            body: body("", false),
+            body: body("", false, json!({})),
             units: 1,
             is_new_each_time: false,
         },
         Case {
             name: "streamed",
             unit: "req",
-            body: body(&format!(" chunks={CHUNKS}"), true),
+            body: body(&format!(" chunks={CHUNKS}"), true, json!({ "user_id": AGENT })),
             units: 1,
             is_new_each_time: false,
         },
@@ -168,7 +191,7 @@ fn cases() -> [Case; 2] {
 /// The time of one commit of one record by itself, on a database of the kind that the gateway uses.
 fn commit(programs: &Programs, url: &str) -> anyhow::Result<Duration> {
     let program: &Path = programs.path("commit")?;
-    let printed = process::quiet(Command::new(program).arg(url))?;
+    let printed = process::quiet(Command::new(program).arg(url).arg(PROVIDER_MS.to_string()))?;
     let micros = printed
         .trim()
         .parse()

@@ -9,6 +9,7 @@ use std::thread;
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Of a request's head and body.
 const LONGEST: usize = 64 << 10;
@@ -48,9 +49,11 @@ impl Replay {
         };
         thread::spawn(move || {
             runtime.block_on(async move {
-                // A connection that fails is its client's to report.
+                let mut connections = JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(connection(stream, Arc::clone(&answer)));
+                    connections.spawn(connection(stream, Arc::clone(&answer)));
+                    // One that failed is its client's to report.
+                    while connections.try_join_next().is_some() {}
                 }
             });
         });

@@ -8,11 +8,11 @@ use crate::fault::Fault;
 
 static MARK: WriteRows = WriteRows::new(
     ManyRows::new(
-        "UPDATE aibridge_interceptions AS i SET marks = i.marks | v.column2 FROM (VALUES ",
+        "UPDATE aibridge_interceptions AS i SET marks = i.marks | v.column2 FROM ",
         2,
-        ") AS v WHERE i.id = v.column1",
+        " WHERE i.id = v.column1",
     ),
-    "UPDATE aibridge_interceptions SET marks = marks | ?2 WHERE id = ?1",
+    &["UPDATE aibridge_interceptions SET marks = marks | ?2 WHERE id = ?1"],
 );
 
 /// The client of which nothing is known.

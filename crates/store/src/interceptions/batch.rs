@@ -1,33 +1,33 @@
-//! Statements on many rows at once, each row a line of one `VALUES` list.
+//! Statements on many rows at once. What comes before and after the rows has no parameters of its own, and knows their
+//! columns as `column1`, `column2`, ... on both engines.
 //!
-//! The numbers of rows are powers of two, filled up with rows of NULL that the statement must pass over, so that the
-//! number of distinct statements, which are kept prepared, is bounded. What comes before and after the list has no
-//! parameters of its own. The columns of the list are called `column1`, `column2`, ... on both engines.
+//! PostgreSQL takes an array for each column, which costs it far less than a parameter for each value. SQLite, which has
+//! no arrays, takes a `VALUES` list. There the numbers of rows are powers of two, filled up with rows of NULL that the
+//! statement must pass over, so that the number of distinct statements, which are kept prepared, is bounded.
 //!
-//! What commits a group has a second text, for one row: where a statement costs no trip, row by row is faster, by a
+//! What commits a group has further texts, for one row: where a statement costs no trip, row by row is faster, by a
 //! third of what a group takes on SQLite. [`Writer`] is what such statements run on.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use rusqlite::CachedStatement;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, SqlStr};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments as _, FromRow, SqlStr};
 
-use crate::db::{Conn, on};
+use crate::db::Conn;
 use crate::fault::Fault;
-use crate::target::Engine;
 
-/// The most rows of one statement. SQLite takes at most 32766 parameters, and a long statement is slow to prepare.
+/// The most rows of one statement on SQLite, which takes at most 32766 parameters; a long statement is slow to prepare.
 const MAX_ROWS: usize = 1 << (SIZES - 1);
 const SIZES: usize = 7;
 
 /// A statement is ended early at so many bytes of text: drivers copy what they are given.
 const MAX_BYTES: usize = 8 << 20;
 
-/// A prepared statement on SQLite holds its last parameters until it is used again, so large ones are not kept.
+/// Statements with more are not kept prepared.
 const LARGE: usize = 256 << 10;
 
 /// One value of a row. In one column all are of one variant.
@@ -45,17 +45,17 @@ pub(super) struct ManyRows {
     width: usize,
     tail: &'static str,
     sqlite: [OnceLock<String>; SIZES],
-    postgres: [OnceLock<String>; SIZES],
+    postgres: OnceLock<String>,
 }
 
-/// A statement that writes rows, as many at once as there are, or each by itself.
+/// What writes rows: one statement for as many as there are, or several for each by itself.
 #[derive(Debug)]
 pub(super) struct WriteRows {
     many: ManyRows,
-    /// With the values of a row as `?1`, `?2`, ...
-    one: &'static str,
-    /// Where `one` only finds what is to be returned: what is done to it.
-    then: Option<&'static str>,
+    /// With the values of a row as `?1`, `?2`, ..., the last of which need not be used. Of what returns rows, the first
+    /// finds what is to be returned, and the others are only run if there is something: on SQLite looking first is a good
+    /// deal cheaper than RETURNING, for which it copies each page aside.
+    each: &'static [&'static str],
 }
 
 /// A row that a [`WriteRows`] returns.
@@ -80,44 +80,59 @@ pub(super) trait Writer {
 
 /// Rows that one statement takes.
 struct Chunk<'r, 'a> {
-    sql: &'static str,
     values: &'r [Value<'a>],
-    /// How many rows of NULL are to follow.
-    missing: usize,
-    is_large: bool,
+    bytes: usize,
 }
 
-/// Binds the values of a chunk, and on PostgreSQL the missing rows too: there a NULL has a type.
-macro_rules! bound {
-    ($query:expr, $chunk:expr, $width:expr, $engine:expr) => {{
-        let mut query = $query.persistent(!$chunk.is_large);
-        for value in $chunk.values {
-            query = match value {
-                Value::Text(text) => query.bind(text.as_deref()),
-                Value::Int(number) => query.bind(*number),
-                Value::Bool(yes) => query.bind(*yes),
-            };
-        }
-        if $engine == Engine::Postgres {
-            for value in (0..$chunk.missing).flat_map(|_| &$chunk.values[..$width]) {
-                query = match value {
-                    Value::Text(_) => query.bind(None::<&str>),
-                    Value::Int(_) => query.bind(None::<i64>),
-                    Value::Bool(_) => query.bind(None::<bool>),
-                };
+/// Runs something with the query for each chunk, which has another type on each engine.
+macro_rules! each_chunk {
+    ($self:ident, $conn:ident, $values:ident, $query:expr, |$prepared:ident, $c:ident| $run:expr) => {
+        match $conn {
+            Conn::Sqlite(connection) => {
+                for chunk in $self.chunks($values, MAX_ROWS) {
+                    let sql = $self.list(chunk.values.len() / $self.width);
+                    let $prepared = $query(SqlStr::from_static(sql), chunk.by_value()?);
+                    let ($prepared, $c) = ($prepared.persistent(!chunk.is_large()), &mut **connection);
+                    $run
+                }
+            }
+            Conn::Postgres(connection) => {
+                for chunk in $self.chunks($values, usize::MAX) {
+                    let $prepared =
+                        $query(SqlStr::from_static($self.arrays()), chunk.by_column($self.width)?);
+                    let ($prepared, $c) = ($prepared.persistent(!chunk.is_large()), &mut **connection);
+                    $run
+                }
             }
         }
-        query
-    }};
+    };
 }
 
 // === impl Value ===
 
 impl Value<'_> {
     fn bytes(&self) -> usize {
+        self.text().map_or(0, str::len)
+    }
+
+    fn text(&self) -> Option<&str> {
         match self {
-            Self::Text(Some(text)) => text.len(),
-            _ => 0,
+            Self::Text(text) => text.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => *number,
+            _ => None,
+        }
+    }
+
+    fn bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(yes) => *yes,
+            _ => None,
         }
     }
 }
@@ -164,6 +179,12 @@ impl From<bool> for Value<'_> {
     }
 }
 
+impl From<Option<bool>> for Value<'_> {
+    fn from(yes: Option<bool>) -> Self {
+        Self::Bool(yes)
+    }
+}
+
 impl rusqlite::ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
@@ -178,18 +199,19 @@ impl rusqlite::ToSql for Value<'_> {
 // === impl WriteRows ===
 
 impl WriteRows {
-    pub(super) const fn new(many: ManyRows, one: &'static str) -> Self {
-        Self {
-            many,
-            one,
-            then: None,
-        }
+    pub(super) const fn new(many: ManyRows, each: &'static [&'static str]) -> Self {
+        Self { many, each }
     }
 
-    /// On SQLite looking first is a good deal cheaper than RETURNING, for which it copies each page aside.
-    pub(super) const fn then(mut self, then: &'static str) -> Self {
-        self.then = Some(then);
-        self
+    /// The statements for each row, prepared.
+    fn prepare<'c>(
+        &self,
+        connection: &'c rusqlite::Connection,
+    ) -> rusqlite::Result<Vec<CachedStatement<'c>>> {
+        self.each
+            .iter()
+            .map(|text| connection.prepare_cached(text))
+            .collect()
     }
 }
 
@@ -214,9 +236,12 @@ impl Writer for &rusqlite::Connection {
         if values.is_empty() {
             return Ok(());
         }
-        let mut prepared = self.prepare_cached(statement.one)?;
+        let mut prepared = statement.prepare(self)?;
         for row in values.chunks(statement.many.width) {
-            prepared.execute(rusqlite::params_from_iter(row))?;
+            for prepared in &mut prepared {
+                let values = parameters(prepared, row);
+                prepared.execute(values)?;
+            }
         }
         Ok(())
     }
@@ -226,54 +251,60 @@ impl Writer for &rusqlite::Connection {
         statement: &'static WriteRows,
         values: &[Value<'_>],
     ) -> Result<Vec<R>, Fault> {
-        if values.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut prepared = self.prepare_cached(statement.one)?;
-        let mut then = statement.then.map(|text| self.prepare_cached(text)).transpose()?;
         let mut returned = Vec::new();
-        for values in values.chunks(statement.many.width) {
+        if values.is_empty() {
+            return Ok(returned);
+        }
+        let mut prepared = statement.prepare(self)?;
+        let Some((first, others)) = prepared.split_first_mut() else {
+            return Ok(returned);
+        };
+        for row in values.chunks(statement.many.width) {
             let before = returned.len();
-            let mut rows = prepared.query(rusqlite::params_from_iter(values))?;
+            let values = parameters(first, row);
+            let mut rows = first.query(values)?;
             while let Some(row) = rows.next()? {
                 returned.push(R::read(row)?);
             }
-            if let (Some(then), true) = (&mut then, returned.len() > before) {
-                then.execute(rusqlite::params_from_iter(values))?;
+            drop(rows);
+            if returned.len() > before {
+                for other in &mut *others {
+                    let values = parameters(other, row);
+                    other.execute(values)?;
+                }
             }
         }
         Ok(returned)
     }
 }
 
+/// Those of a row that the statement uses.
+fn parameters<'r, 'a>(
+    statement: &CachedStatement<'_>,
+    row: &'r [Value<'a>],
+) -> rusqlite::ParamsFromIter<&'r [Value<'a>]> {
+    rusqlite::params_from_iter(&row[..statement.parameter_count()])
+}
+
 // === impl ManyRows ===
 
 impl ManyRows {
-    /// `head` ends and `tail` begins around the lines of a `VALUES` list that has `width` columns.
+    /// `head` ends and `tail` begins around the rows, which have `width` columns and are called `v`.
     pub(super) const fn new(head: &'static str, width: usize, tail: &'static str) -> Self {
         Self {
             head,
             width,
             tail,
             sqlite: [const { OnceLock::new() }; SIZES],
-            postgres: [const { OnceLock::new() }; SIZES],
+            postgres: OnceLock::new(),
         }
     }
 
     /// Runs the statement on all rows, whose values stand one after the other, in as many parts as are needed.
     async fn execute(&'static self, conn: &mut Conn, values: &[Value<'_>]) -> Result<(), Fault> {
-        let engine = conn.engine();
-        for chunk in self.chunks(engine, values) {
-            on!(conn, |c| bound!(
-                sqlx::query(SqlStr::from_static(chunk.sql)),
-                chunk,
-                self.width,
-                engine
-            )
-            .execute(c)
-            .await
-            .map(drop))?;
-        }
+        each_chunk!(self, conn, values, sqlx::query_with, |query, c| {
+            query.execute(c).await?;
+        });
         Ok(())
     }
 
@@ -286,76 +317,95 @@ impl ManyRows {
     where
         R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let engine = conn.engine();
         let mut rows = Vec::new();
-        for chunk in self.chunks(engine, values) {
-            let part: Vec<R> = on!(conn, |c| bound!(
-                sqlx::query_as::<_, R>(SqlStr::from_static(chunk.sql)),
-                chunk,
-                self.width,
-                engine
-            )
-            .fetch_all(c)
-            .await)?;
-            rows.extend(part);
-        }
+        each_chunk!(self, conn, values, sqlx::query_as_with, |query, c| {
+            rows.extend::<Vec<R>>(query.fetch_all(c).await?);
+        });
         Ok(rows)
     }
 
+    /// Parts of the rows, none of more than so many or of very much text.
     fn chunks<'r, 'a>(
-        &'static self,
-        engine: Engine,
+        &self,
         values: &'r [Value<'a>],
-    ) -> impl Iterator<Item = Chunk<'r, 'a>> {
-        debug_assert!(values.len().is_multiple_of(self.width), "rows are whole");
+        most: usize,
+    ) -> impl Iterator<Item = Chunk<'r, 'a>> + use<'r, 'a> {
+        let width = self.width;
+        debug_assert!(values.len().is_multiple_of(width), "rows are whole");
         let mut left = values;
         std::iter::from_fn(move || {
             let (mut rows, mut bytes) = (0, 0);
-            for row in left.chunks(self.width).take(MAX_ROWS) {
+            for row in left.chunks(width).take(most) {
                 let more: usize = row.iter().map(Value::bytes).sum();
                 if rows > 0 && bytes + more > MAX_BYTES {
                     break;
                 }
                 (rows, bytes) = (rows + 1, bytes + more);
             }
-            if rows == 0 {
-                return None;
-            }
             let values;
-            (values, left) = left.split_at(rows * self.width);
-            let size = rows.next_power_of_two();
-            Some(Chunk {
-                sql: self.text(engine, size),
-                values,
-                missing: size - rows,
-                is_large: bytes > LARGE,
-            })
+            (values, left) = left.split_at(rows * width);
+            (rows > 0).then_some(Chunk { values, bytes })
         })
     }
 
-    /// The statement for so many rows, a power of two.
-    fn text(&'static self, engine: Engine, rows: usize) -> &'static str {
-        let texts = match engine {
-            Engine::Sqlite => &self.sqlite,
-            Engine::Postgres => &self.postgres,
-        };
-        texts[rows.ilog2() as usize].get_or_init(|| {
-            let mut sql = String::from(self.head);
-            for row in 0..rows {
-                sql.push_str(if row == 0 { "(" } else { ", (" });
-                for column in 0..self.width {
-                    sql.push_str(if column == 0 { "" } else { ", " });
-                    match engine {
-                        // With names, finding the parameters of a statement takes time quadratic in their number.
-                        Engine::Sqlite => sql.push('?'),
-                        Engine::Postgres => write!(sql, "${}", row * self.width + column + 1)
-                            .expect("a string takes everything"),
-                    }
-                }
-                sql.push(')');
-            }
-            sql + self.tail
+    /// The statement for SQLite that takes so many rows, and some more to make a power of two.
+    fn list(&'static self, rows: usize) -> &'static str {
+        let rows = rows.next_power_of_two();
+        self.sqlite[rows.ilog2() as usize].get_or_init(|| {
+            let row = format!("({})", vec!["?"; self.width].join(", "));
+            // With numbers, finding the parameters of a statement takes time quadratic in them.
+            let list = vec![row; rows].join(", ");
+            format!("{}(VALUES {list}) AS v{}", self.head, self.tail)
         })
+    }
+
+    /// The statement for PostgreSQL, whatever the number of rows.
+    fn arrays(&'static self) -> &'static str {
+        self.postgres.get_or_init(|| {
+            let each = |prefix| {
+                let numbered = (1..=self.width).map(|number| format!("{prefix}{number}"));
+                numbered.collect::<Vec<_>>().join(", ")
+            };
+            let (arrays, columns) = (each("$"), each("column"));
+            format!("{}unnest({arrays}) AS v({columns}){}", self.head, self.tail)
+        })
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk<'_, '_> {
+    /// A prepared statement on SQLite holds its last parameters until it is used again.
+    fn is_large(&self) -> bool {
+        self.bytes > LARGE
+    }
+
+    /// What is missing to the rows of the statement is NULL without being bound.
+    fn by_value(&self) -> Result<SqliteArguments, sqlx::Error> {
+        let mut arguments = SqliteArguments::default();
+        for value in self.values {
+            match value {
+                Value::Text(text) => arguments.add(text.as_deref()),
+                Value::Int(number) => arguments.add(*number),
+                Value::Bool(yes) => arguments.add(*yes),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+
+    fn by_column(&self, width: usize) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for (column, first) in self.values.iter().take(width).enumerate() {
+            let values = self.values[column..].iter().step_by(width);
+            match first {
+                Value::Text(_) => arguments.add(values.map(Value::text).collect::<Vec<_>>()),
+                Value::Int(_) => arguments.add(values.map(Value::int).collect::<Vec<_>>()),
+                Value::Bool(_) => arguments.add(values.map(Value::bool).collect::<Vec<_>>()),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
     }
 }
 
@@ -363,37 +413,42 @@ impl ManyRows {
 mod tests {
     use super::*;
 
-    static STATEMENT: ManyRows = ManyRows::new("VALUES ", 2, " ORDER BY 1");
+    static STATEMENT: ManyRows = ManyRows::new("SELECT * FROM ", 2, " ORDER BY 1");
 
     #[test]
-    fn rows_are_cut_into_statements_of_few_sizes() {
+    fn rows_are_cut_into_statements_of_bounded_size() {
         let sizes = |values: &[Value<'_>]| {
             STATEMENT
-                .chunks(Engine::Sqlite, values)
-                .map(|chunk| (chunk.values.len() / 2, chunk.missing))
+                .chunks(values, MAX_ROWS)
+                .map(|chunk| chunk.values.len() / 2)
                 .collect::<Vec<_>>()
         };
         let rows = |count, text: &'static str| {
             let row = [Value::from(1), Value::from(text)];
             std::iter::repeat_n(row, count).flatten().collect::<Vec<_>>()
         };
-        assert_eq!(sizes(&[]), []);
-        assert_eq!(sizes(&rows(5, "x")), [(5, 3)]);
-        assert_eq!(sizes(&rows(64, "x")), [(64, 0)]);
-        assert_eq!(sizes(&rows(131, "x")), [(64, 0), (64, 0), (3, 1)]);
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&rows(5, "x")), [5]);
+        assert_eq!(sizes(&rows(64, "x")), [64]);
+        assert_eq!(sizes(&rows(131, "x")), [64, 64, 3]);
         let long: &'static str = "x".repeat(MAX_BYTES).leak();
-        assert_eq!(sizes(&rows(2, long)), [(1, 0), (1, 0)]);
+        assert_eq!(sizes(&rows(2, long)), [1, 1]);
     }
 
     #[test]
-    fn one_text_but_for_the_placeholders() {
+    fn one_text_but_for_the_rows() {
+        for (rows, expected) in [
+            (1, "SELECT * FROM (VALUES (?, ?)) AS v ORDER BY 1"),
+            (
+                3,
+                "SELECT * FROM (VALUES (?, ?), (?, ?), (?, ?), (?, ?)) AS v ORDER BY 1",
+            ),
+        ] {
+            assert_eq!(STATEMENT.list(rows), expected);
+        }
         assert_eq!(
-            STATEMENT.text(Engine::Sqlite, 2),
-            "VALUES (?, ?), (?, ?) ORDER BY 1"
-        );
-        assert_eq!(
-            STATEMENT.text(Engine::Postgres, 2),
-            "VALUES ($1, $2), ($3, $4) ORDER BY 1"
+            STATEMENT.arrays(),
+            "SELECT * FROM unnest($1, $2) AS v(column1, column2) ORDER BY 1"
         );
     }
 }

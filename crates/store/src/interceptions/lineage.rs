@@ -32,17 +32,19 @@ static FIND: WriteRows = WriteRows::new(
     ManyRows::new(
         "SELECT v.column1 AS initiator, v.column2 AS call, i.id AS parent, \
      COALESCE(i.thread_root_id, i.id) AS root, COALESCE(r.session_id, i.session_id) AS session \
-     FROM (VALUES ",
+     FROM ",
         2,
-        ") AS v JOIN aibridge_interceptions AS i ON i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
+        " JOIN aibridge_interceptions AS i ON i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
      WHERE t.initiator_id = v.column1 AND t.provider_tool_call_id = v.column2) \
      LEFT JOIN aibridge_interceptions AS r ON r.id = i.thread_root_id",
     ),
-    "SELECT ?1 AS initiator, ?2 AS call, i.id AS parent, COALESCE(i.thread_root_id, i.id) AS root, \
-     COALESCE(r.session_id, i.session_id) AS session FROM aibridge_interceptions AS i \
-     LEFT JOIN aibridge_interceptions AS r ON r.id = i.thread_root_id \
-     WHERE i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
-     WHERE t.initiator_id = ?1 AND t.provider_tool_call_id = ?2)",
+    &[
+        "SELECT ?1 AS initiator, ?2 AS call, i.id AS parent, COALESCE(i.thread_root_id, i.id) AS root, \
+         COALESCE(r.session_id, i.session_id) AS session FROM aibridge_interceptions AS i \
+         LEFT JOIN aibridge_interceptions AS r ON r.id = i.thread_root_id \
+         WHERE i.id = (SELECT MAX(t.interception_id) FROM aibridge_tool_usages AS t \
+         WHERE t.initiator_id = ?1 AND t.provider_tool_call_id = ?2)",
+    ],
 );
 
 /// How many records from the beginning can be written at once: up to the first start that continues a thread by a tool

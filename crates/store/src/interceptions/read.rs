@@ -29,54 +29,54 @@ const LIST: &str = concat!(
 );
 
 static FIND: ManyRows = ManyRows::new(
-    concat!("SELECT ", interception_columns!(), " FROM (VALUES "),
+    concat!("SELECT ", interception_columns!(), " FROM "),
     1,
-    ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1 ORDER BY i.id",
+    " JOIN aibridge_interceptions AS i ON i.id = v.column1 ORDER BY i.id",
 );
 
 static PROMPTS: ManyRows = ManyRows::new(
-    "SELECT c.interception_id, c.prompt FROM (VALUES ",
+    "SELECT c.interception_id, c.prompt FROM ",
     1,
-    ") AS v JOIN aibridge_user_prompts AS c ON c.interception_id = v.column1",
+    " JOIN aibridge_user_prompts AS c ON c.interception_id = v.column1",
 );
 
 static USAGES: ManyRows = ManyRows::new(
     "SELECT c.interception_id, c.input_tokens, c.output_tokens, c.cache_read_input_tokens, \
-     c.cache_write_input_tokens, c.reasoning_tokens, c.service_tier, c.metadata, c.is_partial FROM (VALUES ",
+     c.cache_write_input_tokens, c.reasoning_tokens, c.service_tier, c.metadata, c.is_partial FROM ",
     1,
-    ") AS v JOIN aibridge_token_usages AS c ON c.interception_id = v.column1",
+    " JOIN aibridge_token_usages AS c ON c.interception_id = v.column1",
 );
 
 static TOOLS: ManyRows = ManyRows::new(
     "SELECT c.interception_id, c.ordinal, c.provider_response_id, c.provider_tool_call_id, c.provider_item_id, c.tool, \
-     c.kind, c.input, c.is_cut, c.created_at FROM (VALUES ",
+     c.kind, c.input, c.is_cut, c.created_at FROM ",
     1,
-    ") AS v JOIN aibridge_tool_usages AS c ON c.interception_id = v.column1 ORDER BY c.interception_id, c.ordinal",
+    " JOIN aibridge_tool_usages AS c ON c.interception_id = v.column1 ORDER BY c.interception_id, c.ordinal",
 );
 
 static THOUGHTS: ManyRows = ManyRows::new(
-    "SELECT c.interception_id, c.source, c.content, c.is_cut, c.created_at FROM (VALUES ",
+    "SELECT c.interception_id, c.source, c.content, c.is_cut, c.created_at FROM ",
     1,
-    ") AS v JOIN aibridge_model_thoughts AS c ON c.interception_id = v.column1 ORDER BY c.interception_id, c.ordinal",
+    " JOIN aibridge_model_thoughts AS c ON c.interception_id = v.column1 ORDER BY c.interception_id, c.ordinal",
 );
 
 /// The sizes of texts are known without reading them.
 static SIZES: [ManyRows; 3] = [
     ManyRows::new(
-        "SELECT c.interception_id, CAST(OCTET_LENGTH(c.prompt) AS BIGINT) AS bytes FROM (VALUES ",
+        "SELECT c.interception_id, CAST(OCTET_LENGTH(c.prompt) AS BIGINT) AS bytes FROM ",
         1,
-        ") AS v JOIN aibridge_user_prompts AS c ON c.interception_id = v.column1",
+        " JOIN aibridge_user_prompts AS c ON c.interception_id = v.column1",
     ),
     ManyRows::new(
         "SELECT c.interception_id, CAST(SUM(COALESCE(OCTET_LENGTH(c.input), 0) + 100) AS BIGINT) AS bytes \
-         FROM (VALUES ",
+         FROM ",
         1,
-        ") AS v JOIN aibridge_tool_usages AS c ON c.interception_id = v.column1 GROUP BY c.interception_id",
+        " JOIN aibridge_tool_usages AS c ON c.interception_id = v.column1 GROUP BY c.interception_id",
     ),
     ManyRows::new(
-        "SELECT c.interception_id, CAST(SUM(OCTET_LENGTH(c.content) + 100) AS BIGINT) AS bytes FROM (VALUES ",
+        "SELECT c.interception_id, CAST(SUM(OCTET_LENGTH(c.content) + 100) AS BIGINT) AS bytes FROM ",
         1,
-        ") AS v JOIN aibridge_model_thoughts AS c ON c.interception_id = v.column1 GROUP BY c.interception_id",
+        " JOIN aibridge_model_thoughts AS c ON c.interception_id = v.column1 GROUP BY c.interception_id",
     ),
 ];
 

@@ -61,32 +61,38 @@ struct Key {
     client: String,
 }
 
+/// How the sums of a row are added to those that are there.
+macro_rules! add_up {
+    () => {
+        " ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
+         initiator_username = excluded.initiator_username, requests = aibridge_usage_days.requests + excluded.requests, \
+         errors = aibridge_usage_days.errors + excluded.errors, \
+         input_tokens = aibridge_usage_days.input_tokens + excluded.input_tokens, \
+         output_tokens = aibridge_usage_days.output_tokens + excluded.output_tokens, \
+         cache_read_input_tokens = aibridge_usage_days.cache_read_input_tokens + excluded.cache_read_input_tokens, \
+         cache_write_input_tokens = aibridge_usage_days.cache_write_input_tokens + excluded.cache_write_input_tokens, \
+         reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens"
+    };
+}
+
+macro_rules! insert_sums {
+    () => {
+        "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
+         errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) "
+    };
+}
+
 static ADD: WriteRows = WriteRows::new(
     ManyRows::new(
-        "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
-     errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) \
-     SELECT * FROM (VALUES ",
+        concat!(insert_sums!(), "SELECT * FROM "),
         13,
-        ") AS v WHERE column1 IS NOT NULL ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
-     initiator_username = excluded.initiator_username, requests = aibridge_usage_days.requests + excluded.requests, \
-     errors = aibridge_usage_days.errors + excluded.errors, \
-     input_tokens = aibridge_usage_days.input_tokens + excluded.input_tokens, \
-     output_tokens = aibridge_usage_days.output_tokens + excluded.output_tokens, \
-     cache_read_input_tokens = aibridge_usage_days.cache_read_input_tokens + excluded.cache_read_input_tokens, \
-     cache_write_input_tokens = aibridge_usage_days.cache_write_input_tokens + excluded.cache_write_input_tokens, \
-     reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens",
+        concat!(" WHERE column1 IS NOT NULL", add_up!()),
     ),
-    "INSERT INTO aibridge_usage_days (day, initiator_id, provider_name, model, client, initiator_username, requests, \
-     errors, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_tokens) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
-     ON CONFLICT (day, initiator_id, provider_name, model, client) DO UPDATE SET \
-     initiator_username = excluded.initiator_username, requests = aibridge_usage_days.requests + excluded.requests, \
-     errors = aibridge_usage_days.errors + excluded.errors, \
-     input_tokens = aibridge_usage_days.input_tokens + excluded.input_tokens, \
-     output_tokens = aibridge_usage_days.output_tokens + excluded.output_tokens, \
-     cache_read_input_tokens = aibridge_usage_days.cache_read_input_tokens + excluded.cache_read_input_tokens, \
-     cache_write_input_tokens = aibridge_usage_days.cache_write_input_tokens + excluded.cache_write_input_tokens, \
-     reasoning_tokens = aibridge_usage_days.reasoning_tokens + excluded.reasoning_tokens",
+    &[concat!(
+        insert_sums!(),
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        add_up!()
+    )],
 );
 
 /// Days since the Unix epoch, UTC.

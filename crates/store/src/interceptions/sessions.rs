@@ -93,36 +93,36 @@ static TOTALS: ManyRows = ManyRows::new(
          MAX(p.interception_id) AS last_prompt_id, \
          COUNT(DISTINCT COALESCE(i.thread_root_id, i.id)) AS threads, COUNT(*) AS interceptions, ",
         token_sums!("u"),
-        " FROM (VALUES "
+        " FROM "
     ),
     2,
-    ") AS v JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2 \
+    " JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2 \
      LEFT JOIN aibridge_token_usages AS u ON u.interception_id = i.id \
      LEFT JOIN aibridge_user_prompts AS p ON p.interception_id = i.id GROUP BY i.initiator_id, i.session_id",
 );
 
 static WORDS: ManyRows = ManyRows::new(
-    "SELECT DISTINCT i.initiator_id, i.session_id, i.provider_name, i.model FROM (VALUES ",
+    "SELECT DISTINCT i.initiator_id, i.session_id, i.provider_name, i.model FROM ",
     2,
-    ") AS v JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2",
+    " JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2",
 );
 
 static LAST: ManyRows = ManyRows::new(
-    "SELECT i.id, i.initiator_username, i.client FROM (VALUES ",
+    "SELECT i.id, i.initiator_username, i.client FROM ",
     1,
-    ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1",
+    " JOIN aibridge_interceptions AS i ON i.id = v.column1",
 );
 
 static LAST_PROMPT: ManyRows = ManyRows::new(
-    "SELECT p.interception_id AS id, SUBSTR(p.prompt, 1, 1000) AS prompt FROM (VALUES ",
+    "SELECT p.interception_id AS id, SUBSTR(p.prompt, 1, 1000) AS prompt FROM ",
     1,
-    ") AS v JOIN aibridge_user_prompts AS p ON p.interception_id = v.column1",
+    " JOIN aibridge_user_prompts AS p ON p.interception_id = v.column1",
 );
 
 static IN_THREADS: ManyRows = ManyRows::new(
-    "SELECT v.column3 AS thread, i.id FROM (VALUES ",
+    "SELECT v.column3 AS thread, i.id FROM ",
     3,
-    ") AS v JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2 \
+    " JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2 \
      AND COALESCE(i.thread_root_id, i.id) = v.column3 ORDER BY i.id",
 );
 

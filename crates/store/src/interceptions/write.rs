@@ -19,58 +19,63 @@ use super::{Interceptions, bare, ends, lineage};
 use crate::error::StoreError;
 use crate::fault::Fault;
 
+/// The columns of an interception that its start knows.
+macro_rules! start_columns {
+    () => {
+        "id, run_id, initiator_id, initiator_username, api_key_id, provider, provider_name, route, model, client, \
+         client_version, user_agent, client_session_id, session_id, thread_parent_id, thread_root_id, credential_kind, \
+         credential_hint, is_streamed, started_at, marks"
+    };
+}
+
+/// An interception, its prompt, and its session. The session is that of the stored row, if there was one already. Sessions
+/// are written in the order of their key, so that two replicas cannot wait for each other.
 static START: WriteRows = WriteRows::new(
     ManyRows::new(
-        "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
-     provider_name, route, model, client, client_version, user_agent, client_session_id, session_id, \
-     thread_parent_id, thread_root_id, credential_kind, credential_hint, is_streamed, started_at, marks) \
-     SELECT * FROM (VALUES ",
-        21,
-        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+        "WITH v AS (SELECT * FROM ",
+        22,
+        concat!(
+            "), started AS (INSERT INTO aibridge_interceptions (",
+            start_columns!(),
+            ") SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, \
+             column12, column13, column14, column15, column16, column17, column18, column19, column20, column21 FROM v \
+             ON CONFLICT DO NOTHING), \
+             asked AS (INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) \
+             SELECT column1, column22, column20 FROM v WHERE column22 IS NOT NULL ON CONFLICT DO NOTHING) \
+             INSERT INTO aibridge_sessions (id, initiator_id, session_id) \
+             SELECT MIN(v.column1), v.column3, COALESCE(i.session_id, v.column14) FROM v \
+             LEFT JOIN aibridge_interceptions AS i ON i.id = v.column1 GROUP BY 2, 3 ORDER BY 2, 3 \
+             ON CONFLICT DO NOTHING"
+        ),
     ),
-    "INSERT INTO aibridge_interceptions (id, run_id, initiator_id, initiator_username, api_key_id, provider, \
-     provider_name, route, model, client, client_version, user_agent, client_session_id, session_id, \
-     thread_parent_id, thread_root_id, credential_kind, credential_hint, is_streamed, started_at, marks) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) ON CONFLICT DO NOTHING",
-);
-
-static PROMPT: WriteRows = WriteRows::new(
-    ManyRows::new(
-        "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) SELECT * FROM (VALUES ",
-        3,
-        ") AS v WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
-    ),
-    "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) VALUES (?1, ?2, ?3) \
-     ON CONFLICT DO NOTHING",
-);
-
-/// From the stored rows: a start that was there already may have had another session. In the order of the key, so
-/// that two replicas cannot wait for each other.
-static SESSION: WriteRows = WriteRows::new(
-    ManyRows::new(
-        "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT MIN(i.id), i.initiator_id, i.session_id \
-     FROM (VALUES ",
-        1,
-        ") AS v JOIN aibridge_interceptions AS i ON i.id = v.column1 WHERE v.column1 IS NOT NULL \
-     GROUP BY i.initiator_id, i.session_id ORDER BY i.initiator_id, i.session_id ON CONFLICT DO NOTHING",
-    ),
-    "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT id, initiator_id, session_id \
-     FROM aibridge_interceptions WHERE id = ?1 ON CONFLICT DO NOTHING",
+    &[
+        concat!(
+            "INSERT INTO aibridge_interceptions (",
+            start_columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+             ON CONFLICT DO NOTHING"
+        ),
+        "INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) SELECT ?1, ?22, ?20 \
+         WHERE ?22 IS NOT NULL ON CONFLICT DO NOTHING",
+        "INSERT INTO aibridge_sessions (id, initiator_id, session_id) SELECT id, initiator_id, session_id \
+         FROM aibridge_interceptions WHERE id = ?1 ON CONFLICT DO NOTHING",
+    ],
 );
 
 static TOOL: WriteRows = WriteRows::new(
     ManyRows::new(
         "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
-     provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) SELECT * FROM (VALUES ",
+     provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) SELECT * FROM ",
         11,
-        ") AS v WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
+        " WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
      WHERE i.id = v.column1 AND i.initiator_id = v.column3) ON CONFLICT DO NOTHING",
     ),
-    "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
-     provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) \
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
-     WHERE i.id = ?1 AND i.initiator_id = ?3) ON CONFLICT DO NOTHING",
+    &[
+        "INSERT INTO aibridge_tool_usages (interception_id, ordinal, initiator_id, provider_response_id, \
+         provider_tool_call_id, provider_item_id, tool, kind, input, is_cut, created_at) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
+         WHERE i.id = ?1 AND i.initiator_id = ?3) ON CONFLICT DO NOTHING",
+    ],
 );
 
 /// A part of a group, by kind. Only the first end of an interception counts.
@@ -196,7 +201,7 @@ async fn write_starts(
     }
     let threads = lineage::find(writer, starts).await?;
     let run = run.to_string();
-    let (mut rows, mut prompts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Vec::with_capacity(starts.len() * 22);
     for &(record, start) in starts {
         let id = record.id.to_string();
         let thread = threads.of(record, start);
@@ -205,13 +210,7 @@ async fn write_starts(
             (None, Some(thread)) => thread.session.clone(),
             (None, None) => id.clone(),
         };
-        if let Some(prompt) = &start.prompt {
-            prompts.push(id.clone().into());
-            prompts.push(prompt.as_str().into());
-            prompts.push(start.started_at.as_micros().into());
-        }
-        ids.push(id.clone().into());
-        rows.extend::<[Value<'_>; 21]>([
+        rows.extend::<[Value<'_>; 22]>([
             id.into(),
             run.as_str().into(),
             record.initiator_id.to_string().into(),
@@ -233,11 +232,10 @@ async fn write_starts(
             start.is_streamed.into(),
             start.started_at.as_micros().into(),
             i64::from(start.marks.bits()).into(),
+            (&start.prompt).into(),
         ]);
     }
-    writer.write(&START, &rows).await?;
-    writer.write(&PROMPT, &prompts).await?;
-    writer.write(&SESSION, &ids).await
+    writer.write(&START, &rows).await
 }
 
 // === Tool calls ===
