@@ -37,6 +37,8 @@ use crate::readiness::Readiness;
 use crate::service::attempts::Attempts;
 use crate::service::failures::Failures;
 use crate::service::hasher::Hasher;
+use crate::service::places::Places;
+use crate::service::records;
 use crate::service::removals::Removals;
 use crate::service::setup::Setup;
 use crate::service::{Lifetimes, Services};
@@ -183,6 +185,7 @@ fn services(
         setup: Arc::new(Setup::new(accounts.first_user_code.clone())),
         sign_in_codes: Arc::default(),
         removals: Removals::default(),
+        searches: Places::new(records::SEARCHES),
         tasks: requests.clone(),
         drain: shutdown.drain.clone(),
     }

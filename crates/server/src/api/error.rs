@@ -93,6 +93,8 @@ impl From<ServiceError> for ApiError {
                 retry_after_seconds: Some(1),
                 ..plain(StatusCode::SERVICE_UNAVAILABLE)
             },
+            // Without a time to try again at: whoever does so unasked may do it twice.
+            ServiceError::OutOfTime => plain(StatusCode::SERVICE_UNAVAILABLE),
             ServiceError::Unavailable(_) => Self::hidden(StatusCode::SERVICE_UNAVAILABLE, &error),
             ServiceError::Internal(_) => Self::hidden(StatusCode::INTERNAL_SERVER_ERROR, &error),
         }

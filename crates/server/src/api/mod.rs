@@ -122,7 +122,7 @@ async fn private(request: axum::extract::Request, next: Next) -> Response {
 async fn within_time(request: axum::extract::Request, next: Next) -> Result<Response, ApiError> {
     tokio::time::timeout(TIME_LIMIT, next.run(request))
         .await
-        .map_err(|_| ServiceError::Busy.into())
+        .map_err(|_| ServiceError::OutOfTime.into())
 }
 
 /// The description of the API, generated from the types and handlers.

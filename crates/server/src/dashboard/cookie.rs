@@ -1,4 +1,4 @@
-//! The dashboard's two cookies: the session, and what ties the forms before it to one browser.
+//! The dashboard's cookies: the session, what ties the forms before it to one browser, and what has just been done.
 //!
 //! Over TLS their names begin with `__Host-` (RFC 6265bis, section 4.1.3), so that neither a neighbouring host nor
 //! anybody on the way can put one there; the plain names are then not looked at.
@@ -24,10 +24,15 @@ pub(super) enum Cookie {
     Session,
     /// A random text, for the forms of those who are not signed in.
     Visitor,
+    /// A notice for the next page. A link cannot make it up, as it could a part of an address.
+    Notice,
 }
 
 /// The server decides how long a session lives; the browser only has to keep it for longer.
 const YEAR_SECONDS: u32 = 365 * 24 * 60 * 60;
+
+/// For how long a notice waits for its page, which comes at once or not at all.
+const NOTICE_SECONDS: u32 = 60;
 
 // === impl OverTls ===
 
@@ -44,6 +49,7 @@ impl Cookie {
         match self {
             Self::Session => ("__Host-coder_session", "coder_session"),
             Self::Visitor => ("__Host-coder_visitor", "coder_visitor"),
+            Self::Notice => ("__Host-coder_notice", "coder_notice"),
         }
     }
 
@@ -66,32 +72,30 @@ impl Cookie {
         }
     }
 
-    /// The header that puts it there. `value` is of letters, digits and underscores.
+    /// The header that puts it there. `value` is of letters, digits, hyphens and underscores.
     pub(super) fn set(self, value: &str, is_secure: bool) -> HeaderValue {
-        let same_site = match self {
-            Self::Session => "Lax",
-            Self::Visitor => "Strict",
-        };
         let lifetime = match self {
             Self::Session => format!("; Max-Age={YEAR_SECONDS}"),
             Self::Visitor => String::new(),
+            Self::Notice => format!("; Max-Age={NOTICE_SECONDS}"),
         };
-        self.header(value, &format!("; SameSite={same_site}{lifetime}"), is_secure)
+        self.header(value, &lifetime, is_secure)
     }
 
-    /// The header that takes it away.
-    pub(super) fn remove(self, is_secure: bool) -> HeaderValue {
-        self.header("", "; SameSite=Lax; Max-Age=0", is_secure)
+    /// The headers that take it away, by whichever name it is there.
+    pub(super) fn remove(self) -> [HeaderValue; 2] {
+        [true, false].map(|is_secure| self.header("", "; Max-Age=0", is_secure))
     }
 
-    fn header(self, value: &str, rest: &str, is_secure: bool) -> HeaderValue {
+    /// Lax, since links from elsewhere lead here, and a page that such a link has opened has forms, too.
+    fn header(self, value: &str, lifetime: &str, is_secure: bool) -> HeaderValue {
         let (secure, plain) = self.names();
         let (name, secure) = if is_secure {
             (secure, "; Secure")
         } else {
             (plain, "")
         };
-        format!("{name}={value}; Path=/; HttpOnly{rest}{secure}")
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{lifetime}{secure}")
             .parse()
             .expect("letters, digits and punctuation of our own")
     }
@@ -103,6 +107,12 @@ pub(super) fn is_secure(parts: &Parts, state: &ApiState) -> bool {
     parts.extensions.get::<OverTls>().is_some()
         || is_forwarded_tls(parts, state)
         || is_access_url(parts, &state.access_url)
+}
+
+/// Whether the browser may speak TLS although its request does not show it: people are to come by TLS, and a proxy in
+/// front may have put a `Host` of its own. Forms show it, by their `Origin`.
+pub(super) fn may_be_secure(state: &ApiState) -> bool {
+    Url::parse(&state.access_url).is_ok_and(|url| url.scheme() == "https")
 }
 
 fn is_forwarded_tls(parts: &Parts, state: &ApiState) -> bool {

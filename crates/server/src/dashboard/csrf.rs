@@ -16,6 +16,7 @@ use axum::response::Response;
 use gateway_core::ApiToken;
 use rand::RngExt as _;
 use rand::distr::{Alphanumeric, SampleString as _};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -40,6 +41,10 @@ pub(super) struct FormKey([u8; MAC]);
 
 /// The fields of a form that was sent from here, with the right token.
 pub(super) struct Checked<T>(pub(super) T);
+
+/// The fields of a form that is a button: nothing but its token.
+#[derive(Deserialize)]
+pub(super) struct NoFields {}
 
 // === impl FormKey ===
 
@@ -107,15 +112,22 @@ fn from_hex(text: &str) -> Option<[u8; SALT + MAC]> {
 pub(super) async fn visitor(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let is_secure = cookie::is_secure(&parts, &state);
+    // The form may turn out to be sent by TLS where its page did not, so the cookie gets both names. The browser takes
+    // those that it may.
+    let takes_both = !is_secure && cookie::may_be_secure(&state);
+    let is_kept = Cookie::Visitor
+        .read(&parts.headers, is_secure || takes_both)
+        .is_some();
     let known = Cookie::Visitor.read(&parts.headers, is_secure).map(str::to_owned);
-    let is_new = known.is_none();
     let value = known.unwrap_or_else(|| Alphanumeric.sample_string(&mut rand::rng(), VISITOR_LENGTH));
     parts.extensions.insert(FormKey::of_visitor(&value));
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if is_new {
-        response
-            .headers_mut()
-            .append(header::SET_COOKIE, Cookie::Visitor.set(&value, is_secure));
+    let headers = response.headers_mut();
+    if !is_kept {
+        headers.append(header::SET_COOKIE, Cookie::Visitor.set(&value, is_secure));
+    }
+    if !is_kept && takes_both {
+        headers.append(header::SET_COOKIE, Cookie::Visitor.set(&value, true));
     }
     response
 }

@@ -146,6 +146,11 @@ impl From<ServiceError> for PageError {
                 "Nothing was done. Try again in a moment.",
             )
             .later(1),
+            ServiceError::OutOfTime => Self::told(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This takes too long",
+                "It is not known whether it was done: what was begun goes on. Look before you try again.",
+            ),
             ServiceError::Unavailable(_) => Self::hidden(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The database does not answer",

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
-use gateway_core::Permission;
+use gateway_core::{Permission, Role, Roles};
 
 use super::assets::Assets;
 use super::session::Session;
@@ -67,6 +67,11 @@ pub(super) enum Notice {
     RolesChanged,
     PasswordReset,
     PasswordAndTokensReset,
+    TokenGone,
+    SessionGone,
+    PersonGone,
+    SignInWithNewPassword,
+    SignInAsOwner,
 }
 
 // === impl Page ===
@@ -83,31 +88,17 @@ impl Page {
 
     pub(super) fn signed_in(session: &Session, title: &'static str, here: Place) -> Self {
         let principal = &session.requester().principal;
-        let roles: Vec<&str> = principal
-            .roles
-            .iter()
-            .map(gateway_core::Role::display_name)
-            .collect();
         let person = Person {
             username: principal.username.clone(),
-            roles: if roles.is_empty() {
-                gateway_core::Role::Member.display_name().to_owned()
-            } else {
-                roles.join(", ")
-            },
+            roles: roles_in_words(&principal.roles),
             navigation: navigation(session, here),
             csrf: session.form_key().token(),
         };
         Self {
             person: Some(person),
+            notice: session.take_notice(),
             ..Self::plain(title)
         }
-    }
-
-    /// With what the page before has done, as its redirect says.
-    pub(super) fn with_notice(mut self, done: Option<&str>) -> Self {
-        self.notice = done.and_then(Notice::parse);
-        self
     }
 
     /// The token for the page's forms; empty if nobody is signed in.
@@ -187,7 +178,7 @@ impl Place {
 // === impl Notice ===
 
 impl Notice {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 16] = [
         Self::TokenDeleted,
         Self::SessionEnded,
         Self::PasswordChanged,
@@ -199,9 +190,14 @@ impl Notice {
         Self::RolesChanged,
         Self::PasswordReset,
         Self::PasswordAndTokensReset,
+        Self::TokenGone,
+        Self::SessionGone,
+        Self::PersonGone,
+        Self::SignInWithNewPassword,
+        Self::SignInAsOwner,
     ];
 
-    /// How an address names it.
+    /// How its cookie names it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::TokenDeleted => "token-deleted",
@@ -215,10 +211,15 @@ impl Notice {
             Self::RolesChanged => "roles-changed",
             Self::PasswordReset => "password-reset",
             Self::PasswordAndTokensReset => "password-and-tokens-reset",
+            Self::TokenGone => "token-gone",
+            Self::SessionGone => "session-gone",
+            Self::PersonGone => "person-gone",
+            Self::SignInWithNewPassword => "sign-in-with-new-password",
+            Self::SignInAsOwner => "sign-in-as-owner",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|notice| notice.as_str() == text)
     }
 
@@ -243,13 +244,24 @@ impl Notice {
             Self::PasswordAndTokensReset => {
                 "The password is set, and all sessions and tokens of this account are gone."
             }
+            Self::TokenGone => "There is no such token, or no longer.",
+            Self::SessionGone => "There is no such session, or no longer.",
+            Self::PersonGone => "There is no such account, or no longer.",
+            Self::SignInWithNewPassword => {
+                "The password is changed, and all sessions have ended. Sign in with the new one."
+            }
+            Self::SignInAsOwner => "The owner's account is made. Sign in to it.",
         }
     }
+}
 
-    /// The address of a page that is to tell it.
-    pub(super) fn told_at(self, place: Place) -> String {
-        format!("{}?done={}", place.address(), self.as_str())
+/// Whoever holds none is a member.
+pub(super) fn roles_in_words(roles: &Roles) -> String {
+    if roles.is_empty() {
+        return Role::Member.display_name().to_owned();
     }
+    let names: Vec<&str> = roles.iter().map(Role::display_name).collect();
+    names.join(", ")
 }
 
 /// An answer with a page in it.

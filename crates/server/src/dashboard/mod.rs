@@ -178,5 +178,29 @@ async fn method_not_allowed() -> PageError {
 async fn within_time(request: Request, next: Next) -> Result<Response, PageError> {
     tokio::time::timeout(TIME_LIMIT, next.run(request))
         .await
-        .map_err(|_| ServiceError::Busy.into())
+        .map_err(|_| ServiceError::OutOfTime.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_may_have_been_done() {
+        let router = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .layer(from_fn(within_time));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), 503);
+        assert!(!response.headers().contains_key(header::RETRY_AFTER));
+        let page = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let page = std::str::from_utf8(&page).unwrap();
+        assert!(
+            page.contains("not known whether it was done") && !page.contains("Nothing was done"),
+            "{page}"
+        );
+    }
 }

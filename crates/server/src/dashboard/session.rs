@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use gateway_core::{ApiToken, TokenKind};
 use gateway_relay::access::{AccessError, Admission};
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::cookie::{self, Cookie};
 use super::csrf::FormKey;
 use super::error::PageError;
+use super::layout::Notice;
 use super::local_path::LocalPath;
 use crate::api::{ApiState, Caller, Client};
 use crate::service::Requester;
@@ -27,14 +28,18 @@ use crate::service::error::ServiceError;
 pub(super) struct Session {
     requester: Requester,
     form_key: FormKey,
+    is_secure: bool,
+    /// What the page before has done, until a page tells it.
+    notice: Arc<Mutex<Option<Notice>>>,
     /// Held while the page is made, so that it is not shown after the right to see it is gone.
     admission: Arc<Mutex<Option<Admission>>>,
 }
 
 /// The cookies of one browser, and how it is connected.
 pub(super) struct Browser {
-    pub(super) is_secure: bool,
+    is_secure: bool,
     session: Option<ApiToken>,
+    notice: Option<Notice>,
     client: Client,
 }
 
@@ -59,6 +64,16 @@ impl Session {
     pub(super) fn into_caller(self) -> Option<Caller> {
         let admission = self.admission.lock().take()?;
         Some(Caller::admitted(self.requester, admission))
+    }
+
+    /// For the page that tells it.
+    pub(super) fn take_notice(&self) -> Option<Notice> {
+        self.notice.lock().take()
+    }
+
+    /// On to a page, which is to tell what was done.
+    pub(super) fn done(&self, notice: Notice, address: &str) -> Response {
+        tell(notice, self.is_secure, Redirect::to(address))
     }
 
     fn is_cut(&self) -> bool {
@@ -91,7 +106,22 @@ pub(super) async fn required(State(state): State<ApiState>, request: Request, ne
     if session.is_cut() {
         return sign_in(&again, &browser);
     }
+    if browser.notice.is_some() && session.notice.lock().is_none() {
+        return forgotten(Cookie::Notice, response);
+    }
     response
+}
+
+/// The answer, which brings a notice for the page after it.
+fn tell(notice: Notice, is_secure: bool, response: impl IntoResponse) -> Response {
+    let cookie = Cookie::Notice.set(notice.as_str(), is_secure);
+    (AppendHeaders([(header::SET_COOKIE, cookie)]), response).into_response()
+}
+
+/// The answer, which takes the cookie away.
+fn forgotten(cookie: Cookie, response: impl IntoResponse) -> Response {
+    let headers = cookie.remove().map(|removal| (header::SET_COOKIE, removal));
+    (AppendHeaders(headers), response).into_response()
 }
 
 /// To the page that signs in and comes back. What was sent along is lost, so a form is opened anew.
@@ -103,7 +133,7 @@ fn sign_in(parts: &Parts, browser: &Browser) -> Response {
     };
     let redirect = Redirect::to(&LocalPath::parse_or_start(target).login());
     if Cookie::Session.read(&parts.headers, browser.is_secure).is_some() {
-        return (browser.forget(), redirect).into_response();
+        return browser.forget(redirect);
     }
     redirect.into_response()
 }
@@ -118,6 +148,9 @@ impl Browser {
         Self {
             is_secure,
             session,
+            notice: Cookie::Notice
+                .read(&parts.headers, is_secure)
+                .and_then(Notice::parse),
             client,
         }
     }
@@ -146,6 +179,8 @@ impl Browser {
         Ok(Some(Session {
             requester: Requester { principal, source },
             form_key: FormKey::of_session(token),
+            is_secure: self.is_secure,
+            notice: Arc::new(Mutex::new(self.notice)),
             admission: Arc::new(Mutex::new(Some(admission))),
         }))
     }
@@ -173,9 +208,27 @@ impl Browser {
         }
     }
 
-    /// The header that takes the session's cookie away.
-    pub(super) fn forget(&self) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 1]> {
-        AppendHeaders([(header::SET_COOKIE, Cookie::Session.remove(self.is_secure))])
+    /// The answer, which takes the session's cookie away.
+    pub(super) fn forget(&self, response: impl IntoResponse) -> Response {
+        forgotten(Cookie::Session, response)
+    }
+
+    /// What the page before has done, if this one is to tell it.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        self.notice
+    }
+
+    /// The answer, with the notice told.
+    pub(super) fn told(&self, response: Response) -> Response {
+        match self.notice {
+            Some(_) => forgotten(Cookie::Notice, response),
+            None => response,
+        }
+    }
+
+    /// The answer, which brings a notice for the page after it.
+    pub(super) fn tell(&self, notice: Notice, response: impl IntoResponse) -> Response {
+        tell(notice, self.is_secure, response)
     }
 }
 

@@ -36,6 +36,9 @@ pub enum ServiceError {
     /// Too much is going on; nothing was done.
     #[error("the server is busy; try again")]
     Busy,
+    /// The answer did not wait for the end, and what was begun goes on.
+    #[error("this takes too long, and it is not known whether it was done; look before you try again")]
+    OutOfTime,
     /// The database does not answer.
     #[error("the database is not available at the moment; try again")]
     Unavailable(#[source] Source),

@@ -10,11 +10,14 @@ pub mod cli_sign_in;
 pub mod error;
 pub mod failures;
 pub mod hasher;
+pub mod places;
 pub mod records;
 pub mod removals;
 pub mod session_list;
 pub mod sessions;
 pub mod setup;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod users;
 
@@ -33,6 +36,7 @@ use cli_sign_in::SignInCodes;
 use error::ServiceError;
 use failures::Failures;
 use hasher::Hasher;
+use places::Places;
 use removals::Removals;
 use setup::Setup;
 
@@ -60,6 +64,8 @@ pub struct Services {
     pub setup: Arc<Setup>,
     pub sign_in_codes: Arc<SignInCodes>,
     pub removals: Removals,
+    /// The searches for a text that are going on.
+    pub searches: Arc<Places>,
     pub tasks: TaskTracker,
     /// Cancelled when the server begins to stop.
     pub drain: CancellationToken,

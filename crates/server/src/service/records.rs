@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use gateway_core::{InterceptionId, Permission, UserId};
 use gateway_store::{
-    Interception, InterceptionFilter, MAX_USAGE_ROWS, SessionSummary, Thread, ThreadPage, UsageQuery,
-    UsageRow,
+    Interception, InterceptionFilter, MAX_USAGE_ROWS, SessionSummary, StoreError, Thread, ThreadPage,
+    UsageQuery, UsageRow,
 };
 use uuid::Uuid;
 
 use super::error::ServiceError;
+use super::places::Limits;
 use super::{Requester, Services};
 
 /// The most interceptions, sessions or names that one call lists.
@@ -26,6 +27,13 @@ const COUNTED: u32 = 10_000;
 
 /// What an export asks the store for at once.
 const EXPORT_PAGE: u32 = 500;
+
+/// Looking for a text reads all prompts of the times that are asked for, with all that a database can give to it.
+pub const SEARCHES: Limits = Limits {
+    in_all: 4,
+    per_user: 1,
+    refusal: "you have a search for a text going on already; wait for it to end",
+};
 
 /// How many names are remembered.
 const NAMES: usize = 10_000;
@@ -74,13 +82,16 @@ impl Services {
         let (filter, after) = self.restricted(caller, query).await?;
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
-        let (count, is_capped) = records.count(&filter, COUNTED).await?;
-        let rows = records.list(&filter, after, limit).await?;
-        Ok(RecordPage {
-            count,
-            is_capped,
-            rows,
+        self.search(caller, &filter, async {
+            let (count, is_capped) = records.count(&filter, COUNTED).await?;
+            let rows = records.list(&filter, after, limit).await?;
+            Ok(RecordPage {
+                count,
+                is_capped,
+                rows,
+            })
         })
+        .await
     }
 
     /// A page of sessions, those that began last first. `limit` is 1 to [`PAGE`].
@@ -93,13 +104,48 @@ impl Services {
         let (filter, after) = self.restricted(caller, query).await?;
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
-        let (count, is_capped) = records.count_sessions(&filter, COUNTED).await?;
-        let rows = records.sessions(&filter, after, limit).await?;
-        Ok(RecordPage {
-            count,
-            is_capped,
-            rows,
+        self.search(caller, &filter, async {
+            let (count, is_capped) = records.count_sessions(&filter, COUNTED).await?;
+            let rows = records.sessions(&filter, after, limit).await?;
+            Ok(RecordPage {
+                count,
+                is_capped,
+                rows,
+            })
         })
+        .await
+    }
+
+    /// The rows of such a page alone: counting costs more than they do.
+    pub async fn ai_sessions(
+        &self,
+        caller: &Requester,
+        query: RecordQuery,
+        limit: u32,
+    ) -> Result<Vec<SessionSummary>, ServiceError> {
+        let (filter, after) = self.restricted(caller, query).await?;
+        check_limit(limit, PAGE)?;
+        let sessions = self.store.interceptions().sessions(&filter, after, limit);
+        self.search(caller, &filter, sessions).await
+    }
+
+    /// Does the work. If it looks for a text it takes a place, and what was too slow was not the database's fault.
+    async fn search<T>(
+        &self,
+        caller: &Requester,
+        filter: &InterceptionFilter,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ServiceError> {
+        if filter.text.is_none() {
+            return Ok(work.await?);
+        }
+        let _place = self.searches.enter(caller.user_id)?;
+        match work.await {
+            Err(StoreError::Timeout { .. }) => Err(ServiceError::refused(
+                "looking for this text takes too long; narrow the times, or name a client, provider or model",
+            )),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// All that matches. What the caller may see is decided here; that the caller still is who it was is for whoever
@@ -301,5 +347,62 @@ impl Names {
     /// Empty if the user has none, or is gone.
     pub fn of(&self, user: UserId) -> String {
         self.0.get(&user).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_core::Secret;
+    use gateway_core::audit::Source;
+
+    use super::*;
+    use crate::service::testing::{PASSWORD, add, requester, services};
+
+    fn looking_for(text: Option<&str>) -> RecordQuery {
+        RecordQuery {
+            filter: InterceptionFilter {
+                text: text.map(str::to_owned),
+                ..InterceptionFilter::default()
+            },
+            ..RecordQuery::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn few_look_for_a_text_at_once() {
+        let (services, _directory) = services().await;
+        let mut callers = Vec::new();
+        for name in ["alice", "bob"] {
+            let email = format!("{name}@example.com");
+            add(&services, name, Some(&email), Some(PASSWORD)).await;
+            let token = services
+                .login(&email, Secret::new(PASSWORD), &Source::default())
+                .await
+                .unwrap();
+            callers.push(requester(&services, &token, Source::default()).await);
+        }
+        let [alice, bob] = &callers[..] else { panic!() };
+        let going_on = services.searches.enter(alice.user_id).unwrap();
+        let bread = || looking_for(Some("bread"));
+        for refused in [
+            services.list_interceptions(alice, bread(), 1).await.err(),
+            services.list_ai_sessions(alice, bread(), 1).await.err(),
+            services.ai_sessions(alice, bread(), 1).await.err(),
+        ] {
+            assert!(matches!(refused, Some(ServiceError::TooMany(_))), "{refused:?}");
+        }
+        services
+            .list_interceptions(alice, looking_for(None), 1)
+            .await
+            .unwrap();
+        services.list_interceptions(bob, bread(), 1).await.unwrap();
+        drop(going_on);
+        services.list_interceptions(alice, bread(), 1).await.unwrap();
+
+        let slow = async || Err::<(), _>(StoreError::Timeout { operation: "test" });
+        let search = services.search(alice, &bread().filter, slow()).await;
+        assert!(matches!(search, Err(ServiceError::Invalid { .. })), "{search:?}");
+        let list = services.search(alice, &looking_for(None).filter, slow()).await;
+        assert!(matches!(list, Err(ServiceError::Unavailable(_))), "{list:?}");
     }
 }

@@ -67,13 +67,8 @@ impl Services {
         origin: Origin,
         source: &Source,
     ) -> Result<User, ServiceError> {
-        // The code can be guessed at like a password.
-        self.attempts.begin(source.address(), SETUP)?;
-        if let Err(refused) = self.setup.check(origin, first.setup_code.as_deref()) {
-            self.note_failure(SETUP, None, source, "wrong or missing set-up code")
-                .await;
-            return Err(refused);
-        }
+        self.check_setup_code(first.setup_code.as_deref(), origin, source)
+            .await?;
         if self.is_set_up().await? {
             return Err(gateway_store::StoreError::AlreadySetUp.into());
         }
@@ -95,6 +90,26 @@ impl Services {
             .users()
             .create_first_owner(source, new, self.clock.now())
             .await?)
+    }
+
+    /// The code can be guessed at like a password. Who needs none guesses nothing, and nor does who has it right.
+    async fn check_setup_code(
+        &self,
+        code: Option<&str>,
+        origin: Origin,
+        source: &Source,
+    ) -> Result<(), ServiceError> {
+        if code.is_none() && self.setup.check(origin, None).is_ok() {
+            return Ok(());
+        }
+        self.attempts.begin(source.address(), SETUP)?;
+        if let Err(refused) = self.setup.check(origin, code) {
+            self.note_failure(SETUP, None, source, "wrong or missing set-up code")
+                .await;
+            return Err(refused);
+        }
+        self.attempts.succeeded(source.address(), SETUP);
+        Ok(())
     }
 
     /// Signs in with a password. An unknown address, a wrong password and a service account get the same answer
@@ -244,72 +259,24 @@ pub(crate) fn check_names(username: &str, email: Option<&str>, name: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use gateway_core::{Lifetime, SystemClock};
-    use gateway_relay::access::{Access, AccessOptions};
-    use gateway_store::{Purpose, Store, StoreOptions, Target};
-    use tempfile::TempDir;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
     use super::*;
-    use crate::adapter::StoreTokens;
-    use crate::service::Lifetimes;
-    use crate::service::hasher::Hasher;
-    use crate::service::removals::Removals;
-    use crate::service::setup::Setup;
+    use crate::service::testing::{PASSWORD, add, requester, services};
 
-    const PASSWORD: &str = "correct horse battery staple";
-
-    async fn services() -> (Services, TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("coder.db");
-        let options = StoreOptions::new(Target::Sqlite { path });
-        let store = Store::open(options, Purpose::Server).await.unwrap();
-        let (day, clock) = (Lifetime::from_days(1).unwrap(), Arc::new(SystemClock));
-        let access = Access::new(
-            Arc::new(StoreTokens(store.clone())),
-            clock.clone(),
-            AccessOptions::default(),
-        );
-        let services = Services {
-            store,
-            access,
-            clock,
-            lifetimes: Lifetimes {
-                session: day,
-                default_token: day,
-                max_token: day,
-                max_admin_token: day,
-            },
-            hasher: Hasher::new(1),
-            attempts: Arc::default(),
-            failures: Arc::default(),
-            setup: Arc::new(Setup::new(None)),
-            sign_in_codes: Arc::default(),
-            removals: Removals::default(),
-            tasks: TaskTracker::new(),
-            drain: CancellationToken::new(),
-        };
-        (services, directory)
-    }
-
-    async fn add(services: &Services, name: &str, email: Option<&str>, password: Option<&str>) {
-        let new = NewUser {
-            id: UserId::generate(),
-            username: name.to_owned(),
-            email: email.map(str::to_owned),
-            name: String::new(),
-            roles: Roles::default(),
-            is_service_account: email.is_none(),
-            password_hash: password.map(|password| password::hash(&Secret::new(password)).unwrap()),
-        };
-        let now = services.clock.now();
+    #[tokio::test]
+    async fn guessing_elsewhere_keeps_nobody_from_a_new_password() {
+        let (services, _directory) = services().await;
+        let email = "alice@example.com";
+        add(&services, "alice", Some(email), Some(PASSWORD)).await;
+        let home = Source::new("192.0.2.1".parse().ok(), None);
+        let token = services.login(email, Secret::new(PASSWORD), &home).await.unwrap();
+        let refused = (0..=100)
+            .map(|n| format!("198.51.100.{n}").parse().ok())
+            .filter(|address| services.attempts.begin(*address, email).is_err());
+        assert!(refused.count() > 0);
+        let caller = requester(&services, &token, home).await;
+        let (old, new) = (Secret::new(PASSWORD), Secret::new("another battery staple horse"));
         services
-            .store
-            .users()
-            .create(&Author::System, new, now)
+            .set_password(&caller, "me", Some(old), new, true)
             .await
             .unwrap();
     }

@@ -293,16 +293,17 @@ impl Services {
                 "the new password is the same as the old one",
             ));
         }
-        // Guessing here is guessing all the same.
+        // Guessing here is guessing all the same. From where the user has signed in it is not held up by what others
+        // guess elsewhere.
         let account = user.email.clone().unwrap_or_default();
-        self.attempts.begin(None, &account)?;
+        self.attempts.begin(source.address(), &account)?;
         let stored = self.store.users().password_hash(user.id).await?;
         if !self.hasher.verify(old, stored).await? {
             self.note_failure(&account, Some(user), source, "wrong old password")
                 .await;
             return Err(ServiceError::field("old_password", "the old password is wrong"));
         }
-        self.attempts.succeeded(None, &account);
+        self.attempts.succeeded(source.address(), &account);
         Ok(())
     }
 

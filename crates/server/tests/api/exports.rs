@@ -142,6 +142,62 @@ async fn few_exports_run_at_once_and_the_end_of_one_makes_room() {
 }
 
 #[tokio::test]
+async fn few_long_texts_wait_for_their_clients() {
+    let (server, owner) = Server::with_owner().await;
+    let asker = Asker::of(&server, &owner).await;
+    let recorded = Recorded::beside(&server).await;
+    let long = "x".repeat(12 * 1024 * 1024);
+    recorded
+        .add([asker.asks(1, &long).in_session("long"), asker.asks(2, "short")])
+        .await;
+    let all = server.get("/aibridge/interceptions", &owner).await.json();
+    let id = |place: usize| all["results"][place]["id"].as_str().unwrap().to_owned();
+    let get = async |path: String| {
+        let request = server
+            .http()
+            .get(format!("{}{path}", server.base()))
+            .header("cookie", format!("coder_session={owner}"))
+            .header("coder-session-token", &owner);
+        request.send().await.unwrap()
+    };
+    let record = format!("/api/v2/aibridge/interceptions/{}", id(1));
+    let pages = [
+        record.clone(),
+        "/api/v2/aibridge/sessions/long".to_owned(),
+        format!("/ai-gateway/interceptions/{}/text/prompt", id(1)),
+        format!("/ai-gateway/interceptions/{}/all.json", id(1)),
+    ];
+    for path in &pages {
+        let reply = get(path.clone()).await;
+        assert_eq!(reply.status(), 200, "{path}");
+        let said = reply.content_length();
+        let text = reply.text().await.unwrap();
+        assert_eq!(said, Some(text.len() as u64), "{path}");
+        assert!(text.contains(&long), "{path}");
+    }
+    let (first, second) = (get(record.clone()).await, get(record.clone()).await);
+    assert_eq!(
+        (first.status(), second.status()),
+        (200.try_into().unwrap(), first.status())
+    );
+    for path in pages {
+        assert_eq!(get(path.clone()).await.status(), 429, "{path}");
+    }
+    let short = format!("/api/v2/aibridge/interceptions/{}", id(0));
+    assert_eq!(get(short).await.status(), 200);
+    drop(first);
+    let mut tries = 0;
+    while get(record.clone()).await.status() != 200 {
+        tries += 1;
+        assert!(
+            tries < 1000,
+            "the place of a text that its client left is not given back"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn an_export_that_cannot_go_on_never_looks_complete() {
     let (server, owner) = Server::with_owner().await;
     much(&server, &owner).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::{Lifetime, Secret};
@@ -23,6 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const SETUP_CODE: &str = "the-set-up-code";
 
 pub(crate) struct Server {
+    scheme: &'static str,
     address: SocketAddr,
     http: reqwest::Client,
     shutdown: Shutdown,
@@ -62,6 +64,20 @@ impl Server {
 
     /// On the database in the directory, with parts changed from what they usually are.
     pub(crate) async fn start(directory: TempDir, change: impl FnOnce(&mut Parts)) -> Self {
+        Self::start_on(directory, None, change).await
+    }
+
+    /// Without any user, on a TLS listener of its own.
+    pub(crate) async fn over_tls() -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), Some(certificate()), |_| {}).await
+    }
+
+    async fn start_on(
+        directory: TempDir,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        change: impl FnOnce(&mut Parts),
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let year = Lifetime::from_days(365).unwrap();
@@ -97,7 +113,7 @@ impl Server {
         let shutdown = Shutdown::new();
         let endpoint = Endpoint {
             listener,
-            tls: None,
+            tls,
             max_connections: 256,
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -108,6 +124,7 @@ impl Server {
             .build()
             .unwrap();
         Self {
+            scheme,
             address,
             http,
             shutdown,
@@ -131,7 +148,7 @@ impl Server {
     }
 
     pub(crate) fn base(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
@@ -218,6 +235,21 @@ impl Server {
             .unwrap();
         self.directory
     }
+}
+
+/// One that nobody trusts.
+fn certificate() -> Arc<rustls::ServerConfig> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 /// The database that a server has left, or that one is to find.

@@ -28,7 +28,7 @@ use crate::service::records::{Names, RecordPages, RecordQuery};
         (status = 400, body = ErrorReply),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
-        (status = 429, body = ErrorReply, description = "The caller has as many exports going on as one may"),
+        (status = 429, body = ErrorReply, description = "The caller has as many exports or searches going on as one may"),
     ))]
 pub(in crate::api) async fn list(
     State(state): State<ApiState>,
@@ -73,11 +73,13 @@ pub(in crate::api) async fn list(
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
         (status = 404, body = ErrorReply),
+        (status = 429, body = ErrorReply, description = "The caller is reading as many long answers as one may"),
     ))]
 pub(in crate::api) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     form: Form,
+    outlet: Outlet,
     AppPath(id): AppPath<String>,
 ) -> Result<Response, ApiError> {
     let id = id
@@ -86,11 +88,11 @@ pub(in crate::api) async fn show(
     let services = &state.services;
     let found = services.find_interception(&caller.requester, id).await?;
     let shown = view(services, found).await?;
-    caller.still()?;
-    Ok(match form {
+    let response = match form {
         Form::Json => Json(shown).into_response(),
         form => export::whole(form, &[shown]),
-    })
+    };
+    Ok(outlet.hold(response, caller).await?)
 }
 
 /// An interception as the API shows it.

@@ -47,7 +47,7 @@ pub(in crate::api) struct ThreadsQuery {
         (status = 400, body = ErrorReply),
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
-        (status = 429, body = ErrorReply, description = "The caller has as many exports going on as one may"),
+        (status = 429, body = ErrorReply, description = "The caller has as many exports or searches going on as one may"),
     ))]
 pub(in crate::api) async fn list(
     State(state): State<ApiState>,
@@ -91,13 +91,15 @@ pub(in crate::api) async fn list(
         (status = 401, body = ErrorReply),
         (status = 403, body = ErrorReply),
         (status = 404, body = ErrorReply),
+        (status = 429, body = ErrorReply, description = "The caller is reading as many long answers as one may"),
     ))]
 pub(in crate::api) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
+    outlet: Outlet,
     AppPath(id): AppPath<String>,
     AppQuery(query): AppQuery<ThreadsQuery>,
-) -> Result<Json<AiSessionDetail>, ApiError> {
+) -> Result<Response, ApiError> {
     let services = &state.services;
     let limit = query.limit.unwrap_or(THREADS);
     let (session, threads) = services
@@ -105,11 +107,11 @@ pub(in crate::api) async fn show(
         .await?;
     let mut names = Names::default();
     names.learn(services, [session.initiator_id]).await?;
-    caller.still()?;
-    Ok(Json(AiSessionDetail {
+    let shown = AiSessionDetail {
         head: view::session_head(session, &names),
         threads: threads.into_iter().filter_map(view::thread).collect(),
-    }))
+    };
+    Ok(outlet.hold(Json(shown).into_response(), caller).await?)
 }
 
 fn thread_page(query: ThreadsQuery) -> Result<ThreadPage, ApiError> {

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::places::Place;
 use crate::service::error::ServiceError;
+use crate::service::places::Place;
 
 /// How long a client may take nothing.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -144,7 +144,8 @@ mod tests {
     use gateway_relay::access::{Access, AccessOptions, SourceError, StoredToken, TokenSource};
 
     use super::*;
-    use crate::api::export::places::Places;
+    use crate::api::export::EXPORTS;
+    use crate::service::places::Places;
 
     struct OneToken(StoredToken);
 
@@ -209,7 +210,7 @@ mod tests {
         let connection = Arc::<Connection>::default();
         let in_flight = admission.in_flight();
         in_flight.attach(Side::Downstream, Arc::clone(&connection) as Arc<dyn Sever>);
-        let place = Arc::<Places>::default().enter(UserId::generate()).unwrap();
+        let place = Places::new(EXPORTS).enter(UserId::generate()).unwrap();
         let exported = Exported::new(chunks, admission, None, place, &TaskTracker::new());
         (exported, connection, access, token.id())
     }

@@ -7,25 +7,25 @@
 
 mod body;
 mod csv;
-mod places;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use gateway_relay::listen::Downstream;
 use serde::Serialize;
 
 pub(super) use self::csv::{Columns, Line};
-use self::places::Places;
 use super::extract::Caller;
 use super::{ApiError, ApiState};
 use crate::service::error::ServiceError;
+use crate::service::places::{Limits, Place, Places};
 use body::Exported;
 
 /// What the client wants to have.
@@ -48,15 +48,35 @@ pub(super) trait Pages: Send + 'static {
 
 /// Where an export goes to.
 pub(crate) struct Outlet {
-    places: Arc<Places>,
+    exports: Exports,
     /// Absent in tests of the router alone.
     downstream: Option<Downstream>,
     state: ApiState,
 }
 
 /// The exports that are going on, of the REST API and of the dashboard together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Exports(Arc<Places>);
+#[derive(Clone, Debug)]
+pub(crate) struct Exports {
+    streamed: Arc<Places>,
+    whole: Arc<Places>,
+}
+
+/// Each holds a page in memory, which is up to a few times 16 MiB.
+const EXPORTS: Limits = Limits {
+    in_all: 8,
+    per_user: 2,
+    refusal: "you have two exports going on already; wait for one to end",
+};
+
+/// Answers that are longer than [`SHORT`], which are in memory until their clients have taken them.
+const LONG: Limits = Limits {
+    in_all: 8,
+    per_user: 2,
+    refusal: "you are reading two long texts already; wait for one to end",
+};
+
+/// What an answer may have in memory without a place, in bytes.
+const SHORT: u64 = 256 * 1024;
 
 /// As much as is handed to the connection at once.
 const CHUNK: usize = 64 * 1024;
@@ -123,6 +143,17 @@ impl FromRequestParts<ApiState> for Form {
     }
 }
 
+// === impl Exports ===
+
+impl Default for Exports {
+    fn default() -> Self {
+        Self {
+            streamed: Places::new(EXPORTS),
+            whole: Places::new(LONG),
+        }
+    }
+}
+
 // === impl Outlet ===
 
 impl Outlet {
@@ -135,7 +166,7 @@ impl Outlet {
         limit: u64,
         caller: Caller,
     ) -> Result<Response, ServiceError> {
-        let place = self.places.enter(caller.requester.user_id)?;
+        let place = self.exports.streamed.enter(caller.requester.user_id)?;
         let mut rows = Rows {
             form,
             pages,
@@ -145,21 +176,52 @@ impl Outlet {
         };
         rows.load().await?;
         caller.still()?;
-        let (requester, admission) = caller.into_parts();
-        let admission = admission.ok_or_else(|| ServiceError::internal("an export without a right"))?;
-        tracing::debug!(token = %requester.token_id, rows = P::Row::NAME, "an export begins");
+        tracing::debug!(token = %caller.requester.token_id, rows = P::Row::NAME, "an export begins");
         let chunks = stream::try_unfold(rows, |mut rows| async move {
             let chunk = rows.chunk().await?;
             Ok(chunk.map(|chunk| (chunk, rows)))
         });
-        let exported = Exported::new(
-            chunks.boxed(),
-            admission,
-            self.downstream,
-            place,
-            &self.state.services.tasks,
-        );
-        Ok(answer::<P::Row>(form, Body::from_stream(exported)))
+        Ok(answer::<P::Row>(form, self.body(chunks.boxed(), caller, place)?))
+    }
+
+    /// An answer that is there as a whole. A long one takes a place and has the end of an export, so that clients who
+    /// take nothing do not fill the memory.
+    pub(crate) async fn hold(self, response: Response, caller: Caller) -> Result<Response, ServiceError> {
+        caller.still()?;
+        if response
+            .body()
+            .size_hint()
+            .exact()
+            .is_some_and(|size| size <= SHORT)
+        {
+            return Ok(response);
+        }
+        let place = self.exports.whole.enter(caller.requester.user_id)?;
+        let (mut parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.map_err(ServiceError::internal)?;
+        parts
+            .headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        let chunks = stream::unfold(bytes, |mut left| async move {
+            let chunk = left.split_to(left.len().min(CHUNK));
+            (!chunk.is_empty()).then(|| (Ok(chunk.to_vec()), left))
+        });
+        let body = self.body(chunks.boxed(), caller, place)?;
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// What goes on for as long as the caller may have it.
+    fn body(
+        self,
+        chunks: BoxStream<'static, Result<Vec<u8>, ServiceError>>,
+        caller: Caller,
+        place: Place,
+    ) -> Result<Body, ServiceError> {
+        let (_, admission) = caller.into_parts();
+        let admission = admission.ok_or_else(|| ServiceError::internal("an export without a right"))?;
+        let tasks = &self.state.services.tasks;
+        let exported = Exported::new(chunks, admission, self.downstream, place, tasks);
+        Ok(Body::from_stream(exported))
     }
 }
 
@@ -168,7 +230,7 @@ impl FromRequestParts<ApiState> for Outlet {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
         Ok(Self {
-            places: Arc::clone(&state.exports.0),
+            exports: state.exports.clone(),
             downstream: parts.extensions.get::<Downstream>().cloned(),
             state: state.clone(),
         })

@@ -90,8 +90,10 @@ pub(in crate::dashboard) async fn list(
     let now = state.services.clock.now();
     let wanted = wanted.completed(now);
     let query = wanted.query()?;
-    let mut pages = state.services.export_records(session.requester(), query).await?;
-    let mut found = pages.sessions(ROWS as u64 + 1).await?;
+    let mut found = state
+        .services
+        .ai_sessions(session.requester(), query, ROWS as u32 + 1)
+        .await?;
     let has_more = found.len() > ROWS;
     found.truncate(ROWS);
     let sees_all = sees_all(&session);

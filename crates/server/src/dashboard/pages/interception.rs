@@ -10,6 +10,7 @@ use gateway_store::Interception;
 
 use crate::api::ApiState;
 use crate::api::aibridge::interceptions;
+use crate::api::export::Outlet;
 use crate::dashboard::address::Path;
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Page, Place, render};
@@ -76,6 +77,7 @@ pub(in crate::dashboard) async fn show(
 pub(in crate::dashboard) async fn text(
     State(state): State<ApiState>,
     session: Session,
+    outlet: Outlet,
     Path((id, part)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let found = find(&state, &session, &id).await?;
@@ -92,18 +94,24 @@ pub(in crate::dashboard) async fn text(
             .map(|thought| thought.content)
     };
     let text = text.ok_or_else(PageError::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+    let response = ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
+    let caller = session.into_caller().ok_or(PageError::SignIn)?;
+    Ok(outlet.hold(response, caller).await?)
 }
 
 /// The whole record, as the REST API gives it.
 pub(in crate::dashboard) async fn json(
     State(state): State<ApiState>,
     session: Session,
+    outlet: Outlet,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let found = find(&state, &session, &id).await?;
+    let disposition = format!("attachment; filename=\"{}.json\"", found.id);
     let shown = interceptions::view(&state.services, found).await?;
-    Ok(Json(shown).into_response())
+    let response = ([(header::CONTENT_DISPOSITION, disposition)], Json(shown)).into_response();
+    let caller = session.into_caller().ok_or(PageError::SignIn)?;
+    Ok(outlet.hold(response, caller).await?)
 }
 
 async fn find(state: &ApiState, session: &Session, id: &str) -> Result<Interception, PageError> {

@@ -58,22 +58,24 @@ pub(in crate::dashboard) async fn form(
     if browser.admit(&state).await?.is_some() {
         return Ok(Redirect::to(next.as_str()).into_response());
     }
-    let reason = if !target.signed_out.is_empty() {
+    let reason = if let Some(notice) = browser.notice() {
+        Some(notice.text())
+    } else if !target.signed_out.is_empty() {
         Some("You are signed out.")
     } else if target.next.is_some() {
         Some("Sign in to go on. You are signed out, or your session has expired.")
     } else {
         None
     };
-    Ok(LoginPage {
+    let page = LoginPage {
         page: Page::plain("Sign in"),
         csrf: key.token(),
         email: String::new(),
         next,
         reason,
         faults: Faults::default(),
-    }
-    .answer())
+    };
+    Ok(browser.told(page.answer()))
 }
 
 pub(in crate::dashboard) async fn submit(

@@ -3,13 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use gateway_api_types::SecretText;
 use gateway_core::{ApiToken, Secret};
 use serde::Deserialize;
 
 use crate::api::ApiState;
-use crate::dashboard::address::Query;
 use crate::dashboard::csrf::Checked;
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place, render};
@@ -17,11 +16,6 @@ use crate::dashboard::local_path::LocalPath;
 use crate::dashboard::parts::Faults;
 use crate::dashboard::session::{Browser, Session};
 use crate::service::error::ServiceError;
-
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Shown {
-    done: Option<String>,
-}
 
 #[derive(Deserialize)]
 pub(in crate::dashboard) struct Fields {
@@ -41,9 +35,9 @@ struct PasswordPage {
     faults: Faults,
 }
 
-pub(in crate::dashboard) async fn form(session: Session, Query(shown): Query<Shown>) -> Response {
+pub(in crate::dashboard) async fn form(session: Session) -> Response {
     let page = PasswordPage {
-        page: Page::signed_in(&session, "Password", Place::Password).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "Password", Place::Password),
         username: session.requester().username.clone(),
         keeps_tokens: true,
         faults: Faults::default(),
@@ -65,14 +59,19 @@ pub(in crate::dashboard) async fn submit(
         Err(ServiceError::field("password_again", "the two passwords differ"))
     };
     let faults = match changed {
-        Ok(token) => {
+        Ok(Some(token)) => {
             let notice = if keeps_tokens {
                 Notice::PasswordChanged
             } else {
                 Notice::PasswordAndTokensChanged
             };
-            let target = LocalPath::parse_or_start(&notice.told_at(Place::Password));
-            return Ok(browser.signed_in(&state, &token, &target).await);
+            let target = LocalPath::parse_or_start(Place::Password.address());
+            let response = browser.signed_in(&state, &token, &target).await;
+            return Ok(browser.tell(notice, response));
+        }
+        Ok(None) => {
+            let login = browser.forget(Redirect::to("/login"));
+            return Ok(browser.tell(Notice::SignInWithNewPassword, login));
         }
         Err(error) => Faults::of(error)?,
     };
@@ -85,19 +84,25 @@ pub(in crate::dashboard) async fn submit(
     Ok(page.faults.answer(&page))
 }
 
-/// Changes it, and signs in with the new one like anybody.
+/// Changes it, and signs in with the new one like anybody. None if it is changed and signing in has failed: there may
+/// have been too many attempts, or too much to do.
 async fn change(
     state: &ApiState,
     session: &Session,
     old: Secret,
     new: Secret,
     keeps_tokens: bool,
-) -> Result<ApiToken, ServiceError> {
+) -> Result<Option<ApiToken>, ServiceError> {
     let (services, caller) = (&state.services, session.requester());
     let email = services.find_user(caller, "me").await?.email.unwrap_or_default();
     session.release();
     services
         .set_password(caller, "me", Some(old), new.clone(), keeps_tokens)
         .await?;
-    services.login(&email, new, &caller.source).await
+    let signed_in = services.login(&email, new, &caller.source).await;
+    Ok(signed_in
+        .inspect_err(
+            |error| tracing::debug!(%error, "a password is changed and its user could not be signed in"),
+        )
+        .ok())
 }

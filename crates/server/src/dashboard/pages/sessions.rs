@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Redirect, Response};
 use gateway_core::audit::Source;
 use gateway_core::{TokenKind, TokenRecord};
 use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::dashboard::address::{Path, Query};
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place, render};
 use crate::dashboard::pager::Pager;
@@ -22,12 +22,7 @@ use crate::service::error::ServiceError;
 pub(in crate::dashboard) struct Shown {
     /// From 1.
     page: Option<usize>,
-    done: Option<String>,
 }
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Fields {}
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -68,7 +63,7 @@ pub(in crate::dashboard) async fn list(
         rows.push(Row::new(&state, &session, record).await?);
     }
     let page = SessionsPage {
-        page: Page::signed_in(&session, "Sessions", Place::Sessions).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "Sessions", Place::Sessions),
         rows,
         pager,
     };
@@ -96,26 +91,26 @@ pub(in crate::dashboard) async fn end(
     session: Session,
     browser: Browser,
     Path(id): Path<String>,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     let (services, caller) = (&state.services, session.requester());
     if caller.token_id.as_str() == id {
         session.release();
         services.logout(caller).await?;
-        return Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response());
+        return Ok(browser.forget(Redirect::to("/login?signed_out=1")));
     }
     match services.token(caller, &id).await {
         Ok(record) if !is_own(&record, &session) => return Err(PageError::not_found()),
         Ok(_) | Err(ServiceError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match services.remove_token(caller, &id).await {
-        // Ended a moment ago: what was asked for is so.
-        Ok(()) | Err(ServiceError::NotFound(_)) => {
-            Ok(Redirect::to(&Notice::SessionEnded.told_at(Place::Sessions)).into_response())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let notice = match services.remove_token(caller, &id).await {
+        Ok(()) => Notice::SessionEnded,
+        // Ended a moment ago, or never there.
+        Err(ServiceError::NotFound(_)) => Notice::SessionGone,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(session.done(notice, Place::Sessions.address()))
 }
 
 /// For somebody who had to sign in before the button could do its work; the button is on the list.
@@ -128,11 +123,11 @@ pub(in crate::dashboard) async fn end_all(
     State(state): State<ApiState>,
     session: Session,
     browser: Browser,
-    Checked(Fields {}): Checked<Fields>,
+    Checked(NoFields {}): Checked<NoFields>,
 ) -> Result<Response, PageError> {
     session.release();
     state.services.end_sessions(session.requester()).await?;
-    Ok((browser.forget(), Redirect::to("/login?signed_out=1")).into_response())
+    Ok(browser.forget(Redirect::to("/login?signed_out=1")))
 }
 
 /// These pages are about one's own sessions; tokens have pages of their own.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::api::ApiState;
 use crate::dashboard::csrf::{Checked, FormKey};
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::Page;
+use crate::dashboard::layout::{Notice, Page};
 use crate::dashboard::local_path::LocalPath;
 use crate::dashboard::parts::Faults;
 use crate::dashboard::session::Browser;
@@ -80,10 +80,16 @@ pub(in crate::dashboard) async fn submit(
         .create_first_user(first, client.origin, &client.source)
         .await;
     let Err(error) = made else {
-        let token = services
+        let signed_in = services
             .login(fields.email.trim(), password, &client.source)
-            .await?;
-        return Ok(browser.signed_in(&state, &token, &LocalPath::start()).await);
+            .await;
+        return Ok(match signed_in {
+            Ok(token) => browser.signed_in(&state, &token, &LocalPath::start()).await,
+            Err(error) => {
+                tracing::debug!(%error, "the first user is made and could not be signed in");
+                browser.tell(Notice::SignInAsOwner, Redirect::to("/login"))
+            }
+        });
     };
     if services.is_set_up().await? {
         return Ok(Redirect::to("/login").into_response());

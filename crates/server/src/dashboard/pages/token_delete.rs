@@ -3,22 +3,17 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{Redirect, Response};
-use serde::Deserialize;
+use axum::response::Response;
 
 use super::tokens::Row;
 use super::whose::Whose;
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, render};
 use crate::dashboard::session::Session;
 use crate::service::error::ServiceError;
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct Fields {}
 
 #[derive(Template)]
 #[template(path = "token_delete.html")]
@@ -51,8 +46,8 @@ pub(in crate::dashboard) async fn submit(
     State(state): State<ApiState>,
     session: Session,
     Path(id): Path<String>,
-    Checked(Fields {}): Checked<Fields>,
-) -> Result<Redirect, PageError> {
+    Checked(NoFields {}): Checked<NoFields>,
+) -> Result<Response, PageError> {
     delete(&state, &session, &Whose::own(&session), &id).await
 }
 
@@ -60,8 +55,8 @@ pub(in crate::dashboard) async fn submit_for(
     State(state): State<ApiState>,
     session: Session,
     Path((user, id)): Path<(String, String)>,
-    Checked(Fields {}): Checked<Fields>,
-) -> Result<Redirect, PageError> {
+    Checked(NoFields {}): Checked<NoFields>,
+) -> Result<Response, PageError> {
     let whose = Whose::of(&state, &session, &user).await?;
     delete(&state, &session, &whose, &id).await
 }
@@ -84,15 +79,17 @@ async fn delete_page(
     Ok(render(StatusCode::OK, &page))
 }
 
-async fn delete(state: &ApiState, session: &Session, whose: &Whose, id: &str) -> Result<Redirect, PageError> {
+async fn delete(state: &ApiState, session: &Session, whose: &Whose, id: &str) -> Result<Response, PageError> {
     match state.services.token(session.requester(), id).await {
         Ok(record) if !whose.has(&record) => return Err(PageError::not_found()),
         Ok(_) | Err(ServiceError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match state.services.remove_token(session.requester(), id).await {
-        // Deleted a moment ago, in another window perhaps: what was asked for is so.
-        Ok(()) | Err(ServiceError::NotFound(_)) => Ok(Redirect::to(&whose.told(Notice::TokenDeleted))),
-        Err(error) => Err(error.into()),
-    }
+    let notice = match state.services.remove_token(session.requester(), id).await {
+        Ok(()) => Notice::TokenDeleted,
+        // Deleted a moment ago, in another window perhaps, or never there.
+        Err(ServiceError::NotFound(_)) => Notice::TokenGone,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(session.done(notice, &whose.list))
 }

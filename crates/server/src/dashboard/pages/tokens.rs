@@ -23,7 +23,6 @@ pub(in crate::dashboard) struct Shown {
     /// Whether those that have expired are shown, too.
     #[serde(default)]
     expired: String,
-    done: Option<String>,
 }
 
 #[derive(Template)]
@@ -74,7 +73,7 @@ pub(in crate::dashboard) async fn list(
     let pager = Pager::new(tokens.len(), shown.page, address);
     let now = state.services.clock.now();
     let page = TokensPage {
-        page: Page::signed_in(&session, "Tokens", Place::Tokens).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "Tokens", Place::Tokens),
         base: Place::Tokens.address(),
         can_delete: true,
         rows: pager

@@ -5,7 +5,7 @@ use gateway_core::{TokenKind, TokenRecord, UserId};
 use super::people;
 use crate::api::ApiState;
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::{Notice, Page, Place};
+use crate::dashboard::layout::{Page, Place};
 use crate::dashboard::session::Session;
 
 /// The owner of the tokens.
@@ -55,11 +55,6 @@ impl Whose {
 
     pub(super) fn page(&self, session: &Session, title: &'static str) -> Page {
         Page::signed_in(session, title, self.place)
-    }
-
-    /// Where the list tells what was done.
-    pub(super) fn told(&self, notice: Notice) -> String {
-        format!("{}?done={}", self.list, notice.as_str())
     }
 
     /// Sessions have pages of their own.

@@ -135,7 +135,7 @@ async fn sessions_end_one_by_one_and_all_at_once() {
     assert!(list.text.contains("127.0.0.1"));
     let path = format!("/settings/sessions/{}/end", id_of(other.session()));
     let reply = browser.fill(&path, &[]).await;
-    assert_eq!(location(&reply), "/settings/sessions?done=session-ended");
+    assert_eq!(location(&reply), "/settings/sessions");
     assert_eq!(other.get("/settings/tokens").await.status, 303);
 
     let mut other = Browser::signed_in(&server, OWNER).await;

@@ -20,6 +20,7 @@ impl<'a> Browser<'a> {
     pub(super) fn new(server: &'a Server) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();

@@ -208,6 +208,53 @@ async fn cookies_are_guarded_as_the_connection_allows() {
 }
 
 #[tokio::test]
+async fn cookies_are_guarded_on_a_listener_with_tls() {
+    let server = Server::over_tls().await;
+    let mut browser = Browser::new(&server);
+    let page = browser.get("/setup").await;
+    let reply = browser.submit(&page, "/setup", &first_user("")).await;
+    assert_eq!(location(&reply), "/");
+    for reply in [&page, &reply] {
+        let cookies: Vec<&str> = reply
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|cookie| cookie.to_str().unwrap())
+            .collect();
+        assert_eq!(cookies.len(), 1, "{cookies:?}");
+        let is_guarded = cookies[0].starts_with("__Host-") && cookies[0].ends_with("; Secure");
+        assert!(is_guarded, "{cookies:?}");
+    }
+    assert_eq!(browser.get("/settings/tokens").await.status, 200);
+}
+
+/// A proxy in front speaks TLS, puts a `Host` of its own, and is not trusted: only forms show where the browser is.
+#[tokio::test]
+async fn the_first_form_behind_a_proxy_is_taken() {
+    let (server, _owner) = Server::with_owner().await;
+    let mut browser = Browser::new(&server);
+    browser
+        .cookies
+        .insert("coder_visitor".to_owned(), "known".to_owned());
+    let page = browser.get("/login").await;
+    assert_eq!(browser.cookies["coder_visitor"], "known");
+    assert_eq!(browser.cookies["__Host-coder_visitor"], "known");
+    browser
+        .headers
+        .insert("origin", "https://gateway.example.com".parse().unwrap());
+    let reply = browser.sign_in(&page, OWNER).await;
+    assert_eq!(location(&reply), "/");
+    assert!(browser.cookies.contains_key("__Host-coder_session"));
+    browser.headers.clear();
+    let page = browser.get("/settings/tokens").await;
+    assert_eq!(page.status, 200);
+    // Signing out takes it away, whatever shows.
+    let reply = browser.submit(&page, "/logout", &[]).await;
+    assert_eq!(location(&reply), "/login?signed_out=1");
+    assert!(!browser.cookies.contains_key("__Host-coder_session"));
+}
+
+#[tokio::test]
 async fn only_a_trusted_proxy_is_believed_about_tls() {
     for (network, guard) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
         let server = Server::start(tempfile::tempdir().unwrap(), |parts| {

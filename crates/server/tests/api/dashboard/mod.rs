@@ -6,5 +6,6 @@ mod cli_auth;
 mod defence;
 mod entrance;
 mod gateway;
+mod notices;
 mod people;
 mod records;

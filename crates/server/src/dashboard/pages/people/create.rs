@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use gateway_api_types::SecretText;
 use gateway_core::{Permission, Secret, User, password};
 use serde::Deserialize;
 
-use super::{PasswordShown, RoleChoice, RoleFields, Somebody, told};
+use super::{PasswordShown, RoleChoice, RoleFields, Somebody, address};
 use crate::api::ApiState;
 use crate::dashboard::csrf::Checked;
 use crate::dashboard::error::PageError;
@@ -77,7 +77,7 @@ pub(in crate::dashboard) async fn submit(
                 let somebody = Somebody::new(&user, state.services.clock.now());
                 PasswordShown::answer(&session, "Person created", somebody, &password)
             }
-            None => Redirect::to(&told(Notice::PersonCreated, &user)).into_response(),
+            None => session.done(Notice::PersonCreated, &address(&user)),
         }),
         Err(error) => {
             let faults = Faults::of(error)?;

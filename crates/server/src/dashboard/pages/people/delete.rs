@@ -2,8 +2,8 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
-use gateway_core::User;
+use axum::response::Response;
+use gateway_core::{Permission, User};
 use serde::Deserialize;
 
 use super::{Somebody, find_manageable};
@@ -46,17 +46,28 @@ pub(in crate::dashboard) async fn submit(
     Path(id): Path<String>,
     Checked(fields): Checked<Fields>,
 ) -> Result<Response, PageError> {
-    let user = find_manageable(&state, &session, &id).await?;
+    let (services, caller) = (&state.services, session.requester());
+    let list = Place::People.address();
+    let user = match services.find_user(caller, &id).await {
+        // Deleted a moment ago, in another window perhaps, where it may still be cutting.
+        Err(ServiceError::NotFound(_)) if caller.roles.allow(Permission::ManageUsers) => {
+            services.removals.wait(&id).await;
+            return Ok(session.done(Notice::PersonGone, list));
+        }
+        found => found?,
+    };
+    if !services.rights_over(caller, &user).can_manage {
+        return Err(PageError::not_found());
+    }
     let deleted = if fields.confirmation.trim() == user.username {
-        state.services.delete_user(session.requester(), &id).await
+        // By id: the name in the address may be another's by now.
+        services.delete_user(caller, &user.id.to_string()).await
     } else {
         Err(ServiceError::field("confirmation", "this is another name"))
     };
     match deleted {
-        // Deleted a moment ago, in another window perhaps: what was asked for is so.
-        Ok(_) | Err(ServiceError::NotFound(_)) => {
-            Ok(Redirect::to(&Notice::PersonDeleted.told_at(Place::People)).into_response())
-        }
+        Ok(_) => Ok(session.done(Notice::PersonDeleted, list)),
+        Err(ServiceError::NotFound(_)) => Ok(session.done(Notice::PersonGone, list)),
         Err(error) => {
             let faults = Faults::of(error)?;
             delete_page(&state, &session, &user, faults).await

@@ -30,7 +30,6 @@ pub(in crate::dashboard) struct Shown {
     kind: String,
     /// From 1.
     page: Option<usize>,
-    done: Option<String>,
 }
 
 #[derive(Template)]
@@ -54,7 +53,7 @@ pub(in crate::dashboard) async fn list(
     let (found, pager) = find(&state, &session, &shown).await?;
     let now = state.services.clock.now();
     let page = ListPage {
-        page: Page::signed_in(&session, "People", Place::People).with_notice(shown.done.as_deref()),
+        page: Page::signed_in(&session, "People", Place::People),
         is_filtered: [&shown.q, &shown.role, &shown.status, &shown.kind]
             .iter()
             .any(|part| !part.is_empty()),

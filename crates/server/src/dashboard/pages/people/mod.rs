@@ -17,14 +17,10 @@ use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::dashboard::error::PageError;
-use crate::dashboard::layout::{Notice, Page, Place, render};
+use crate::dashboard::layout::{Page, Place, render, roles_in_words};
 use crate::dashboard::parts::{CopyBox, When};
 use crate::dashboard::session::Session;
 use crate::service::users::RightsOver;
-
-/// Nothing but the token of the form.
-#[derive(Deserialize)]
-pub(in crate::dashboard) struct NoFields {}
 
 /// Somebody as the pages show them.
 struct Somebody {
@@ -93,9 +89,9 @@ async fn find_manageable(state: &ApiState, session: &Session, id: &str) -> Resul
     }
 }
 
-/// The address of a person's page that is to tell a notice.
-fn told(notice: Notice, user: &User) -> String {
-    format!("{}/{}?done={}", Place::People.address(), user.id, notice.as_str())
+/// The address of a person's page.
+fn address(user: &User) -> String {
+    format!("{}/{}", Place::People.address(), user.id)
 }
 
 // === impl Somebody ===
@@ -109,19 +105,11 @@ impl Somebody {
             email: user.email.clone(),
             is_service_account: user.is_service_account,
             is_suspended: user.status == UserStatus::Suspended,
-            roles: in_words(&user.roles),
+            roles: roles_in_words(&user.roles),
             last_seen: user.last_seen_at.map(|at| When::new(at, now)),
             created: When::new(user.created_at, now),
         }
     }
-}
-
-fn in_words(roles: &Roles) -> String {
-    if roles.is_empty() {
-        return Role::Member.display_name().to_owned();
-    }
-    let names: Vec<&str> = roles.iter().map(Role::display_name).collect();
-    names.join(", ")
 }
 
 // === impl RoleFields ===

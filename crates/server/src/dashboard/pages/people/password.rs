@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use gateway_api_types::SecretText;
 use gateway_core::{Secret, User, password};
 use serde::Deserialize;
 
-use super::{PasswordShown, Somebody, find_manageable, told};
+use super::{PasswordShown, Somebody, address, find_manageable};
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
 use crate::dashboard::csrf::Checked;
@@ -73,7 +73,7 @@ pub(in crate::dashboard) async fn submit(
         .await;
     let somebody = Somebody::new(&user, services.clock.now());
     let error = match set {
-        Ok(()) if is_chosen => return Ok(Redirect::to(&told(notice(keeps_tokens), &user)).into_response()),
+        Ok(()) if is_chosen => return Ok(session.done(notice(keeps_tokens), &address(&user))),
         Ok(()) => {
             return Ok(PasswordShown::answer(
                 &session,

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Redirect, Response};
 use gateway_core::User;
 use serde::Deserialize;
 
-use super::{RoleChoice, RoleFields, Somebody, find, told};
+use super::{RoleChoice, RoleFields, Somebody, address, find};
 use crate::api::ApiState;
 use crate::dashboard::address::{Path, Query};
 use crate::dashboard::csrf::Checked;
@@ -23,7 +23,6 @@ use crate::service::users::RightsOver;
 pub(in crate::dashboard) struct Shown {
     /// Of the tokens, from 1.
     page: Option<usize>,
-    done: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -60,8 +59,7 @@ pub(in crate::dashboard) async fn show(
 ) -> Result<Response, PageError> {
     let (user, rights) = find(&state, &session, &id).await?;
     let roles = RoleFields::of(&user.roles);
-    let mut page = person_page(&state, &session, &user, rights, &roles, shown.page).await?;
-    page.page = page.page.with_notice(shown.done.as_deref());
+    let page = person_page(&state, &session, &user, rights, &roles, shown.page).await?;
     Ok(page.faults.answer(&page))
 }
 
@@ -83,7 +81,7 @@ pub(in crate::dashboard) async fn set_roles(
     let names = fields.roles.names();
     let set = state.services.set_roles(session.requester(), &id, &names).await;
     let error = match set {
-        Ok(user) => return Ok(Redirect::to(&told(Notice::RolesChanged, &user)).into_response()),
+        Ok(user) => return Ok(session.done(Notice::RolesChanged, &address(&user))),
         Err(error) => error,
     };
     let faults = Faults::of(error)?;

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use gateway_core::{User, UserStatus};
 
-use super::{NoFields, Somebody, find_manageable, told};
+use super::{Somebody, address, find_manageable};
 use crate::api::ApiState;
 use crate::dashboard::address::Path;
-use crate::dashboard::csrf::Checked;
+use crate::dashboard::csrf::{Checked, NoFields};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{Notice, Page, Place};
 use crate::dashboard::parts::Faults;
@@ -40,7 +40,7 @@ pub(in crate::dashboard) async fn suspend(
     let user = find_manageable(&state, &session, &id).await?;
     let (services, caller) = (&state.services, session.requester());
     match services.set_status(caller, &id, UserStatus::Suspended).await {
-        Ok(user) => Ok(Redirect::to(&told(Notice::PersonSuspended, &user)).into_response()),
+        Ok(user) => Ok(session.done(Notice::PersonSuspended, &address(&user))),
         Err(error) => Ok(suspend_page(&state, &session, &user, Faults::of(error)?)),
     }
 }
@@ -50,11 +50,11 @@ pub(in crate::dashboard) async fn activate(
     session: Session,
     Path(id): Path<String>,
     Checked(NoFields {}): Checked<NoFields>,
-) -> Result<Redirect, PageError> {
+) -> Result<Response, PageError> {
     find_manageable(&state, &session, &id).await?;
     let (services, caller) = (&state.services, session.requester());
     let user = services.set_status(caller, &id, UserStatus::Active).await?;
-    Ok(Redirect::to(&told(Notice::PersonActivated, &user)))
+    Ok(session.done(Notice::PersonActivated, &address(&user)))
 }
 
 fn suspend_page(state: &ApiState, session: &Session, user: &User, faults: Faults) -> Response {
