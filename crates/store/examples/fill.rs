@@ -227,7 +227,10 @@ impl History {
             };
             person.begin_session(id.to_string(), habit, (size, THREAD));
         }
-        let answered = person.call.take().filter(|_| person.made % person.size.1 != 0);
+        let answered = person
+            .call
+            .take()
+            .filter(|_| !person.made.is_multiple_of(person.size.1));
         person.made += 1;
         let call = format!("toolu_{}", id.as_uuid().simple());
         person.call = Some(call.clone());

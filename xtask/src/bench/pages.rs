@@ -5,6 +5,7 @@
 //! Nothing is compressed, and what weighs is the page with the style sheet, the script and the icon, which browsers
 //! fetch once. The history is made by `crates/store/examples/fill.rs`, whose names stand in here.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -44,15 +45,15 @@ struct Tokens {
 pub(super) fn run(workspace: &Workspace, programs: &Programs) -> anyhow::Result<()> {
     println!("\nMaking {INTERCEPTIONS} interceptions on each engine, which takes minutes");
     let folder = tempfile::tempdir().context("cannot make a scratch directory")?;
-    let url = format!("sqlite:{}", folder.path().join("coder.db").display());
-    let tokens = fill(programs, &url)?;
+    let file = folder.path().join("coder.db");
+    let database = db::durable(workspace)?;
+    let tokens = fill(programs, &file, database.url())?;
+    let url = format!("sqlite:{}", file.display());
     let setting = Setting {
         variables: &[("CODER_DATABASE_URL", url)],
         ..Setting::default()
     };
     on("SQLite", Stage::start_with(programs, &setting)?, &tokens)?;
-    let database = db::durable(workspace)?;
-    let tokens = fill(programs, database.url())?;
     // By itself PostgreSQL does so in the course of the days that the history took.
     let vacuum = database.programs().join("vacuumdb");
     process::quiet(Command::new(vacuum).args(["--analyze", "--quiet", "--dbname", database.url()]))?;
@@ -60,10 +61,11 @@ pub(super) fn run(workspace: &Workspace, programs: &Programs) -> anyhow::Result<
     on("PostgreSQL", stage, &tokens)
 }
 
-fn fill(programs: &Programs, url: &str) -> anyhow::Result<Tokens> {
+/// The same on both engines.
+fn fill(programs: &Programs, file: &Path, url: &str) -> anyhow::Result<Tokens> {
     let begin = Instant::now();
     let mut command = Command::new(programs.path("fill")?);
-    let printed = process::quiet(command.arg(url).arg(INTERCEPTIONS.to_string()))?;
+    let printed = process::quiet(command.arg(file).arg(INTERCEPTIONS.to_string()).arg(url))?;
     let mut lines = printed.lines().map(str::to_owned);
     println!("  made in {:.0} s", begin.elapsed().as_secs_f64());
     Ok(Tokens {

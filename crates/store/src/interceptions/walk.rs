@@ -101,7 +101,7 @@ impl Walk {
                 return Ok((found, Some(last.id)));
             }
             after = Some(last.id);
-            size = next_size(size, now - before, patience - now);
+            size = next_size(size, now.saturating_sub(before), patience.saturating_sub(now));
         }
     }
 

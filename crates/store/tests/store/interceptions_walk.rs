@@ -121,8 +121,11 @@ async fn sums_lead_to_what_is_rare(db: &TestDb) {
     // Ann's session goes on for days; what is rare comes in its second day.
     let days: Vec<Made> = (0..5).map(|day| Made::nth(ann, day * DAY)).collect();
     db.commit(run, &ended(&days[..1], |_| {})).await;
-    db.commit(run, &ended(&days[1..2], |start| start.model = "rare".to_owned()))
-        .await;
+    db.commit(
+        run,
+        &ended(&days[1..2], |start| start.model = String::from("rare")),
+    )
+    .await;
     db.commit(run, &ended(&days[2..], |_| {})).await;
     let other: Vec<Made> = (0..70).map(|n| Made::nth(bob, 3 * DAY + 1 + n)).collect();
     db.commit(run, &ended(&other, |_| {})).await;
@@ -181,9 +184,9 @@ async fn sums_lead_to_what_is_rare(db: &TestDb) {
 async fn what_is_open_is_found_without_sums(db: &TestDb) {
     let (run, user) = (db.run().await, UserId::generate());
     let [old, open] = [Made::nth(user, 0), Made::nth(user, 9 * DAY)];
-    db.commit(run, &ended(&[old], |start| start.model = "new".to_owned()))
+    db.commit(run, &ended(&[old], |start| start.model = String::from("new")))
         .await;
-    db.commit(run, &[open.start(|start| start.model = "new".to_owned())])
+    db.commit(run, &[open.start(|start| start.model = String::from("new"))])
         .await;
     let found = db
         .records()
@@ -213,7 +216,7 @@ async fn nothing_is_missed_around_midnight(db: &TestDb) {
         db.commit(
             run,
             &ended(&[made], |kept| {
-                (kept.started_at, kept.model) = (start, id.to_string())
+                (kept.started_at, kept.model) = (start, id.to_string());
             }),
         )
         .await;
