@@ -83,21 +83,24 @@ pub(in crate::dashboard) async fn show(
         first: &first,
         last: &last,
     };
-    let by_model = match reader.read(&[UsageKey::Day, UsageKey::Model]).await? {
+    // Each goes through all sums of the time, so they do at once.
+    let (by_model, by_client, by_person) = tokio::try_join!(
+        reader.read(&[UsageKey::Day, UsageKey::Model]),
+        reader.read(&[UsageKey::Client]),
+        async {
+            match sees_all(&session) {
+                true => reader.read(&[UsageKey::User]).await.map(Some),
+                false => Ok(None),
+            }
+        },
+    )?;
+    let by_model = match by_model {
         Some(rows) => rows,
         None => reader.read(&[UsageKey::Day]).await?.unwrap_or_default(),
     };
     let narrowed = |name: &str, value: &str| shown.sessions(&first, &last, name, value);
-    let mut rankings = vec![Ranking::of_clients(
-        reader.read(&[UsageKey::Client]).await?,
-        &narrowed,
-    )];
-    if sees_all(&session) {
-        rankings.push(Ranking::of_people(
-            reader.read(&[UsageKey::User]).await?,
-            &narrowed,
-        ));
-    }
+    let mut rankings = vec![Ranking::of_clients(by_client, &narrowed)];
+    rankings.extend(by_person.map(|rows| Ranking::of_people(rows, &narrowed)));
     let sums = Sums::new(&by_model, &periods, &narrowed, |period| {
         shown.sessions(period, period, "", "")
     });
