@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use gateway_core::interception::{Mark, Outcome};
-use gateway_store::{Interception, InterceptionFilter, Store, TokenSums, UsageKey, UsageQuery, UsageRow};
+use gateway_store::{
+    Interception, InterceptionFilter, OPERATION_TIMEOUT, Store, TokenSums, UsageKey, UsageQuery, UsageRow,
+};
 
 use crate::load::{Load, Seen, marker_in};
 
@@ -39,7 +41,12 @@ impl Records {
         loop {
             let after = interceptions.last().map(|last| last.id);
             let filter = InterceptionFilter::default();
-            let page = store.interceptions().list(&filter, after, PAGE).await.unwrap();
+            let page = store
+                .interceptions()
+                .list(&filter, after, PAGE, OPERATION_TIMEOUT)
+                .await
+                .unwrap()
+                .rows;
             if page.is_empty() {
                 break;
             }

@@ -215,6 +215,12 @@ impl InterceptionId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The time that is in it, to the millisecond.
+    pub fn time(self) -> Timestamp {
+        let millis = i64::try_from(self.0.as_u128() >> 80).expect("48 bits fit");
+        Timestamp::from_micros(millis * 1000)
+    }
 }
 
 impl RunId {
@@ -363,6 +369,8 @@ mod tests {
                 .is_err()
         );
         assert!(InterceptionId::generate() > id);
+        let id = InterceptionId::from_uuid(Uuid::from_u128(0x0123_4567_89ab_7fff << 64));
+        assert_eq!(id.time().as_micros(), 0x0123_4567_89ab * 1000);
     }
 
     #[test]

@@ -95,10 +95,27 @@
     addEventListener("visibilitychange", update);
   }
 
+  // Goes on with a search that has found nothing so far.
+  async function searchOn(region) {
+    for (;;) {
+      const link = region.querySelector("[data-search-on]");
+      if (!link || region.querySelector("table") || region.contains(document.activeElement)) return;
+      try {
+        const reply = await fetch(`${link.href}&part=list`, { cache: "no-store" });
+        if (reply.redirected) return location.reload();
+        if (!reply.ok) return;
+        region.innerHTML = await reply.text();
+      } catch {
+        return;
+      }
+    }
+  }
+
   addEventListener("DOMContentLoaded", () => {
     for (const button of document.querySelectorAll("[data-live-switch]")) {
       keepLive(document.getElementById(button.dataset.liveSwitch), button);
     }
+    for (const region of document.querySelectorAll("[data-searched]")) searchOn(region);
     for (const button of document.querySelectorAll("[data-copy]")) {
       button.hidden = false;
       button.addEventListener("click", () => copy(button));

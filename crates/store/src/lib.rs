@@ -52,8 +52,8 @@ pub use db::OPERATION_TIMEOUT;
 pub use error::{Field, OpenError, StoreError, TextFault};
 pub use fault::DatabaseError;
 pub use interceptions::{
-    Interception, InterceptionFilter, Interceptions, LAST_PROMPT_CHARS, MAX_PAGE_BYTES,
-    MAX_THREAD_INTERCEPTIONS, MAX_USAGE_ROWS, SessionSummary, Thought, Thread, ThreadPage, TokenSums,
+    Found, Interception, InterceptionFilter, Interceptions, LAST_PROMPT_CHARS, MAX_PAGE_BYTES,
+    MAX_THREAD_INTERCEPTIONS, MAX_USAGE_ROWS, SessionSummary, Steps, Thought, Thread, ThreadPage, TokenSums,
     UsageKey, UsageQuery, UsageRow,
 };
 pub use store::Store;

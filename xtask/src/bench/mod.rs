@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: what the gateway costs, as a ratio to the same requests sent to the provider directly, and what
-//! recording costs, as a ratio to the gateway's own unrecorded route; and what its proxy takes, as a ratio to mitmproxy.
+//! recording costs, as a ratio to the gateway's own unrecorded route; what its proxy takes, as a ratio to mitmproxy; and
+//! what the pages of the dashboard take.
 //!
 //! Client, gateway and simulated provider share the machine, so that absolute numbers say little; both ways are measured
 //! in turns in one run, and the median of the rounds counts. The provider answers at once, which no real one does: the
 //! ratios are the worst case.
 
 mod clients;
+mod pages;
 mod proxy;
 mod records;
 mod replay;
@@ -39,6 +41,8 @@ pub(crate) enum Part {
     Records,
     /// The AI Gateway Proxy beside mitmproxy.
     Proxy,
+    /// The pages of the dashboard, with a million interceptions to show.
+    Pages,
 }
 
 /// What is asked for again and again.
@@ -76,6 +80,9 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>, seconds: u64) -> an
     }
     if is_wanted(Part::Proxy) {
         proxy::run(workspace, &programs, seconds)?;
+    }
+    if is_wanted(Part::Pages) {
+        pages::run(workspace, &programs)?;
     }
     Ok(())
 }

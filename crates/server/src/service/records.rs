@@ -4,10 +4,12 @@
 //! whichever way they are asked for.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use gateway_core::{InterceptionId, Permission, UserId};
 use gateway_store::{
-    Interception, InterceptionFilter, SessionSummary, StoreError, Thread, ThreadPage, UsageQuery, UsageRow,
+    Found, Interception, InterceptionFilter, SessionSummary, Steps, StoreError, Thread, ThreadPage,
+    UsageQuery, UsageRow,
 };
 use uuid::Uuid;
 
@@ -24,8 +26,18 @@ pub const THREADS_PAGE: u32 = 200;
 /// How far matches are counted.
 const COUNTED: u32 = 10_000;
 
-/// What an export asks the store for at once.
+/// How long counting them may take.
+const COUNTING: Duration = Duration::from_secs(1);
+
+/// How long a page may take that is wanted whole.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long somebody who looks at a page waits for rows. Then they are shown what was found, and can go on from there.
+const SOON: Duration = Duration::from_millis(25);
+
+/// What an export asks the store for at once, and how long one look may take. It goes on for as long as it has to.
 const EXPORT_PAGE: u32 = 500;
+const EXPORT_LOOK: Duration = Duration::from_secs(2);
 
 /// Looking for a text reads all prompts of the times that are asked for, with all that a database can give to it.
 pub const SEARCHES: Limits = Limits {
@@ -82,15 +94,12 @@ impl Services {
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
         self.search(caller, &filter, async {
-            let (count, is_capped) = records.count(&filter, COUNTED).await?;
-            let rows = records.list(&filter, after, limit).await?;
-            Ok(RecordPage {
-                count,
-                is_capped,
-                rows,
-            })
+            let (count, is_capped) = records.count(&filter, COUNTED, COUNTING).await?;
+            let found = records.list(&filter, after, limit, PATIENCE).await?;
+            Ok((count, is_capped, found))
         })
         .await
+        .and_then(RecordPage::new)
     }
 
     /// A page of sessions, those that began last first. `limit` is 1 to [`PAGE`].
@@ -104,27 +113,24 @@ impl Services {
         check_limit(limit, PAGE)?;
         let records = self.store.interceptions();
         self.search(caller, &filter, async {
-            let (count, is_capped) = records.count_sessions(&filter, COUNTED).await?;
-            let rows = records.sessions(&filter, after, limit).await?;
-            Ok(RecordPage {
-                count,
-                is_capped,
-                rows,
-            })
+            let (count, is_capped) = records.count_sessions(&filter, COUNTED, COUNTING).await?;
+            let found = records.sessions(&filter, after, limit, PATIENCE).await?;
+            Ok((count, is_capped, found))
         })
         .await
+        .and_then(RecordPage::new)
     }
 
-    /// The rows of such a page alone: counting costs more than they do.
+    /// The rows of such a page alone, for which counting costs more than they do, as far as they are found soon.
     pub async fn ai_sessions(
         &self,
         caller: &Requester,
         query: RecordQuery,
         limit: u32,
-    ) -> Result<Vec<SessionSummary>, ServiceError> {
+    ) -> Result<Found<SessionSummary>, ServiceError> {
         let (filter, after) = self.restricted(caller, query).await?;
         check_limit(limit, PAGE)?;
-        let sessions = self.store.interceptions().sessions(&filter, after, limit);
+        let sessions = self.store.interceptions().sessions(&filter, after, limit, SOON);
         self.search(caller, &filter, sessions).await
     }
 
@@ -140,9 +146,7 @@ impl Services {
         }
         let _place = self.searches.enter(caller.user_id)?;
         match work.await {
-            Err(StoreError::Timeout { .. }) => Err(ServiceError::refused(
-                "looking for this text takes too long; narrow the times, or name a client, provider or model",
-            )),
+            Err(StoreError::Timeout { .. }) => Err(too_long()),
             outcome => Ok(outcome?),
         }
     }
@@ -198,6 +202,7 @@ impl Services {
         id: &str,
         page: ThreadPage,
         limit: u32,
+        steps: Steps,
     ) -> Result<(SessionSummary, Vec<Thread>), ServiceError> {
         let whose = (!reads_all(caller)).then_some(caller.user_id);
         check_limit(limit, THREADS_PAGE)?;
@@ -205,7 +210,7 @@ impl Services {
         let session = records.find_session(whose, id).await?;
         let session = session.ok_or(ServiceError::NotFound("session"))?;
         let threads = records
-            .threads(session.initiator_id, &session.session_id, page, limit)
+            .threads(session.initiator_id, &session.session_id, page, limit, steps)
             .await?;
         Ok((session, threads))
     }
@@ -306,6 +311,28 @@ fn check_limit(limit: u32, most: u32) -> Result<(), ServiceError> {
     Err(ServiceError::field("limit", format!("must be 1 to {most}")))
 }
 
+fn too_long() -> ServiceError {
+    ServiceError::refused(
+        "looking for this takes too long; narrow the times, or name a client, provider or model",
+    )
+}
+
+// === impl RecordPage ===
+
+impl<T> RecordPage<T> {
+    /// A page that stops before it is full would look like the end.
+    fn new((count, is_capped, found): (u64, bool, Found<T>)) -> Result<Self, ServiceError> {
+        if found.stopped_at.is_some() {
+            return Err(too_long());
+        }
+        Ok(Self {
+            count,
+            is_capped,
+            rows: found.rows,
+        })
+    }
+}
+
 // === impl RecordPages ===
 
 impl RecordPages {
@@ -315,22 +342,35 @@ impl RecordPages {
 
     /// The next interceptions, at most as many; none at the end.
     pub async fn interceptions(&mut self, at_most: u64) -> Result<Vec<Interception>, ServiceError> {
-        let records = self.services.store.interceptions();
-        let page = records
-            .list(&self.filter, self.after, export_limit(at_most))
-            .await?;
-        self.after = page.last().map(|last| last.id).or(self.after);
-        Ok(page)
+        let limit = export_limit(at_most);
+        loop {
+            let records = self.services.store.interceptions();
+            let found = records.list(&self.filter, self.after, limit, EXPORT_LOOK).await?;
+            if let Some(rows) = self.next(found, |row| row.id) {
+                return Ok(rows);
+            }
+        }
     }
 
     /// The next sessions, at most as many; none at the end.
     pub async fn sessions(&mut self, at_most: u64) -> Result<Vec<SessionSummary>, ServiceError> {
-        let records = self.services.store.interceptions();
-        let page = records
-            .sessions(&self.filter, self.after, export_limit(at_most))
-            .await?;
-        self.after = page.last().map(|last| last.id).or(self.after);
-        Ok(page)
+        let limit = export_limit(at_most);
+        loop {
+            let records = self.services.store.interceptions();
+            let found = records
+                .sessions(&self.filter, self.after, limit, EXPORT_LOOK)
+                .await?;
+            if let Some(rows) = self.next(found, |row| row.id) {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// The rows, and goes on after them. None: nothing was found so far.
+    fn next<T>(&mut self, found: Found<T>, id: impl Fn(&T) -> InterceptionId) -> Option<Vec<T>> {
+        let last = found.rows.last().map(id);
+        self.after = found.stopped_at.or(last).or(self.after);
+        (last.is_some() || found.stopped_at.is_none()).then_some(found.rows)
     }
 }
 

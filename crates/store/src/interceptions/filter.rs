@@ -2,10 +2,13 @@
 //!
 //! A filter becomes the conditions that are set and no others, so that the planner sees an index where there is one.
 
-use std::fmt::Write as _;
+use gateway_core::{Timestamp, UserId};
 
-use gateway_core::{InterceptionId, Timestamp, UserId};
-
+use super::read::fetch;
+use super::rollup::{beginning_of, day_of};
+use super::walk::Walk;
+use crate::db::Conn;
+use crate::fault::Fault;
 use crate::target::Engine;
 use crate::text;
 
@@ -34,7 +37,7 @@ pub struct InterceptionFilter {
 }
 
 /// Conditions and their arguments, which are all text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Where {
     sql: String,
     pub(super) args: Vec<String>,
@@ -42,6 +45,9 @@ pub(super) struct Where {
 
 /// A longer text is not looked for: comparing it with every place of a long prompt takes too long.
 const MAX_SEARCH_BYTES: usize = 256;
+
+/// Keeps PostgreSQL from joining with the whole table what is to be looked up for a few rows.
+const ONE_BY_ONE: &str = "LIMIT 1 OFFSET 0";
 
 /// The end of the times that an id can have: 48 bits.
 const MAX_MILLIS: i64 = (1 << 48) - 1;
@@ -55,14 +61,13 @@ pub(super) fn first_id(at: Timestamp) -> String {
 // === impl InterceptionFilter ===
 
 impl InterceptionFilter {
-    /// The conditions on interceptions `i`. None: nothing can match.
-    pub(super) fn conditions(&self, engine: Engine) -> Option<Where> {
+    /// The way through interceptions. None: nothing can match.
+    pub(super) fn interceptions(&self, engine: Engine) -> Option<Walk> {
         let mut conditions = Where::default();
         self.add_start(&mut conditions, "i.id");
         if let Some(initiator) = self.initiator {
             conditions.and("i.initiator_id = $?", initiator.to_string());
         }
-        self.add_words(&mut conditions, engine)?;
         match (&self.session_id, self.initiator) {
             (Some(session), Some(_)) => conditions.and("i.session_id = $?", storable(session)?),
             // There is no index on the session alone but that of the table of sessions.
@@ -73,14 +78,18 @@ impl InterceptionFilter {
             ),
             (None, _) => {}
         }
-        if self.only_ended {
-            conditions.sql.push_str(" AND i.ended_at IS NOT NULL");
-        }
-        Some(conditions)
+        let matching = self.matching(&mut conditions, engine)?;
+        Some(Walk {
+            alias: "i",
+            table: "aibridge_interceptions",
+            columns: ", i.provider, i.provider_name, i.model, i.client, i.ended_at",
+            conditions,
+            matching,
+        })
     }
 
-    /// The conditions on sessions `s`: of the session itself, and of one interception in it that has all the rest.
-    pub(super) fn session_conditions(&self, engine: Engine) -> Option<Where> {
+    /// The way through sessions, of which one interception must have all that is not about the session itself.
+    pub(super) fn sessions(&self, engine: Engine) -> Option<Walk> {
         let mut conditions = Where::default();
         self.add_start(&mut conditions, "s.id");
         if let Some(initiator) = self.initiator {
@@ -89,21 +98,81 @@ impl InterceptionFilter {
         if let Some(session) = &self.session_id {
             conditions.and("s.session_id = $?", storable(session)?);
         }
-        let before = conditions.sql.len();
-        self.add_words(&mut conditions, engine)?;
-        let mut inner = conditions.sql.split_off(before);
-        if self.only_ended {
-            inner.push_str(" AND i.ended_at IS NOT NULL");
-        }
-        if !inner.is_empty() {
-            write!(
-                conditions.sql,
+        let matching = self.matching(&mut conditions, engine)?;
+        let matching = if matching.is_empty() {
+            matching
+        } else {
+            format!(
                 " AND EXISTS (SELECT 1 FROM aibridge_interceptions AS i \
-                 WHERE i.initiator_id = s.initiator_id AND i.session_id = s.session_id{inner})"
+                 WHERE i.initiator_id = s.initiator_id AND i.session_id = s.session_id{matching} {ONE_BY_ONE})"
             )
-            .expect("a string takes everything");
+        };
+        Some(Walk {
+            alias: "s",
+            table: "aibridge_sessions",
+            columns: "",
+            conditions,
+            matching,
+        })
+    }
+
+    /// Conditions on interceptions that no index leads to. Their arguments are added.
+    fn matching(&self, conditions: &mut Where, engine: Engine) -> Option<String> {
+        let before = conditions.sql.len();
+        self.add_words(conditions, engine)?;
+        let mut matching = conditions.sql.split_off(before);
+        if self.only_ended {
+            matching.push_str(" AND i.ended_at IS NOT NULL");
         }
-        Some(conditions)
+        Some(matching)
+    }
+
+    /// Looks into the sums by day for whose and until when there can be a match, and narrows the way to that. False:
+    /// nothing matches. What is still open is in no sum, so where that matches nothing is narrowed.
+    pub(super) async fn narrow(&self, conn: &mut Conn, walk: &mut Walk) -> Result<bool, Fault> {
+        let mut words = Where::default();
+        for (condition, word) in [
+            ("i.provider_name = $?", &self.provider_name),
+            ("i.model = $?", &self.model),
+            ("i.client = $?", &self.client),
+        ] {
+            if let Some(word) = word {
+                words.and(condition, word.clone());
+            }
+        }
+        if words.args.is_empty() {
+            return Ok(true);
+        }
+        if let Some(initiator) = self.initiator {
+            words.and("i.initiator_id = $?", initiator.to_string());
+        }
+        // SQLite would rather go through all of the user's than through what is open of anybody's.
+        let open = format!(
+            "WITH i AS MATERIALIZED (SELECT i.initiator_id, i.provider_name, i.model, i.client \
+             FROM aibridge_interceptions AS i WHERE i.ended_at IS NULL) SELECT COUNT(*) FROM i{}",
+            words.sql()
+        );
+        let open: Vec<(i64,)> = fetch(conn, &open, &words.args).await?;
+        if open.iter().any(|row| row.0 > 0) {
+            return Ok(true);
+        }
+        // A number of our own making. No part of a session is older than its beginning. An id is made a moment before or
+        // after the start is noted, perhaps on the other side of midnight: hence one day more on each end.
+        let from = self.started_after.map_or(0, |from| day_of(from) - 1);
+        let sums = format!(
+            "SELECT MAX(i.day), MIN(i.initiator_id), MAX(i.initiator_id) FROM aibridge_usage_days AS i{} AND i.day >= {from}",
+            words.sql()
+        );
+        let sums: Vec<(Option<i64>, Option<String>, Option<String>)> =
+            fetch(conn, &sums, &words.args).await?;
+        let Some((Some(day), Some(first), Some(last))) = sums.into_iter().next() else {
+            return Ok(false);
+        };
+        walk.before(&first_id(beginning_of(day.saturating_add(2))));
+        if first == last && self.initiator.is_none() {
+            walk.only_of(first);
+        }
+        Ok(true)
     }
 
     fn add_start(&self, conditions: &mut Where, column: &str) {
@@ -132,7 +201,7 @@ impl InterceptionFilter {
             }
             conditions.and(
                 &format!(
-                    "EXISTS (SELECT 1 FROM aibridge_user_prompts AS p WHERE p.interception_id = i.id AND {})",
+                    "EXISTS (SELECT 1 FROM aibridge_user_prompts AS p WHERE p.interception_id = i.id AND {} {ONE_BY_ONE})",
                     prompt_contains(engine)
                 ),
                 text::containing(&storable(part)?),
@@ -143,7 +212,7 @@ impl InterceptionFilter {
 }
 
 /// The one condition that each engine writes in its own way. An index on prompts has its place here; this reads them
-/// one after the other, newest interception first. Under the collation of the column only ASCII has cases.
+/// one after the other. Under the collation of the column only ASCII has cases.
 fn prompt_contains(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => r"p.prompt LIKE $? ESCAPE '\'",
@@ -166,13 +235,6 @@ impl Where {
         self.sql.push_str(&condition.replace("$?", &place));
     }
 
-    /// Only what comes after this id, which is what is older.
-    pub(super) fn older_than(&mut self, column: &str, id: Option<InterceptionId>) {
-        if let Some(id) = id {
-            self.and(&format!("{column} < $?"), id.to_string());
-        }
-    }
-
     /// All conditions, to follow a `FROM`.
     pub(super) fn sql(&self) -> String {
         format!(" WHERE TRUE{}", self.sql)
@@ -181,6 +243,8 @@ impl Where {
 
 #[cfg(test)]
 mod tests {
+    use gateway_core::InterceptionId;
+
     use super::*;
 
     #[test]
@@ -201,12 +265,13 @@ mod tests {
             model: Some("b".to_owned()),
             ..InterceptionFilter::default()
         };
-        let conditions = filter.conditions(Engine::Sqlite).unwrap();
+        let walk = filter.interceptions(Engine::Sqlite).unwrap();
+        assert_eq!(walk.conditions.sql(), " WHERE TRUE");
         assert_eq!(
-            conditions.sql(),
-            " WHERE TRUE AND (i.provider_name = $1 OR i.provider = $1) AND i.model = $2"
+            walk.matching,
+            " AND (i.provider_name = $1 OR i.provider = $1) AND i.model = $2"
         );
-        assert_eq!(conditions.args, ["a", "b"]);
+        assert_eq!(walk.conditions.args, ["a", "b"]);
     }
 
     #[test]
@@ -216,7 +281,7 @@ mod tests {
                 text: Some(text),
                 ..InterceptionFilter::default()
             };
-            assert!(filter.conditions(Engine::Postgres).is_none());
+            assert!(filter.interceptions(Engine::Postgres).is_none());
         }
     }
 }

@@ -27,13 +27,15 @@ mod rows;
 mod runs;
 mod sessions;
 mod usage;
+mod walk;
 mod write;
 
 pub use filter::InterceptionFilter;
 pub use model::{Interception, SessionSummary, Thought, Thread, TokenSums, UsageRow};
 pub use read::MAX_PAGE_BYTES;
-pub use sessions::{LAST_PROMPT_CHARS, MAX_THREAD_INTERCEPTIONS, ThreadPage};
+pub use sessions::{LAST_PROMPT_CHARS, MAX_THREAD_INTERCEPTIONS, Steps, ThreadPage};
 pub use usage::{MAX_USAGE_ROWS, UsageKey, UsageQuery};
+pub use walk::Found;
 
 /// The operations on interceptions.
 #[derive(Clone, Copy, Debug)]

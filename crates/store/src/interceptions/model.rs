@@ -106,9 +106,11 @@ pub struct SessionSummary {
 pub struct Thread {
     /// That of the root, which may have been removed for its age.
     pub id: InterceptionId,
-    /// In order of time; within the session.
+    /// The first and those that were asked for, in order of time; within the session.
     pub interceptions: Vec<Interception>,
-    /// There are more interceptions, which were left out because the page would have become too large.
+    /// How many there are.
+    pub total: u64,
+    /// More were asked for, which were left out because the page would have become too large.
     pub is_cut: bool,
 }
 

@@ -1,17 +1,20 @@
 //! Reading interceptions: one, a page, or how many there are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use gateway_core::InterceptionId;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::Interceptions;
 use super::batch::{ManyRows, Value};
-use super::filter::{InterceptionFilter, Where};
+use super::filter::InterceptionFilter;
 use super::model::Interception;
 use super::rows::{
     InterceptionRow, PromptRow, SizeRow, ThoughtRow, ToolRow, UsageRow, interception_columns, unsigned,
 };
+use super::walk::{Candidate, Found, Walk};
 use crate::db::{Conn, on};
 use crate::error::StoreError;
 use crate::fault::Fault;
@@ -21,12 +24,6 @@ pub const MAX_PAGE_BYTES: u64 = 16 << 20;
 
 /// The most interceptions of a page.
 const MAX_PAGE: u32 = 1000;
-
-const LIST: &str = concat!(
-    "SELECT ",
-    interception_columns!(),
-    " FROM aibridge_interceptions AS i"
-);
 
 static FIND: ManyRows = ManyRows::new(
     concat!("SELECT ", interception_columns!(), " FROM "),
@@ -93,68 +90,88 @@ impl Interceptions<'_> {
     }
 
     /// A page, newest first: those that come after `after`, which are older. At most `limit` and 1000. It may be
-    /// shorter, see [`MAX_PAGE_BYTES`]; only an empty page is the end. What is written or removed in the meantime may be
-    /// seen in part: an interception without its end, but with its tokens.
+    /// shorter, see [`MAX_PAGE_BYTES`] and `patience`, after which it is given up; only an empty page that was not is the
+    /// end. What is written or removed in the meantime may be seen in part: an interception without its end, but with its
+    /// tokens.
     pub async fn list(
         self,
         filter: &InterceptionFilter,
         after: Option<InterceptionId>,
         limit: u32,
-    ) -> Result<Vec<Interception>, StoreError> {
-        let Some(mut conditions) = filter.conditions(self.db.engine()) else {
-            return Ok(Vec::new());
+        patience: Duration,
+    ) -> Result<Found<Interception>, StoreError> {
+        let Some(mut walk) = filter.interceptions(self.db.engine()) else {
+            return Ok(Found::nothing());
         };
-        conditions.older_than("i.id", after);
-        let limit = limit.min(MAX_PAGE);
-        let sql = format!("{LIST}{} ORDER BY i.id DESC LIMIT {limit}", conditions.sql());
         self.db
             .read("interceptions.list", || async {
                 let mut search = self.db.search().await?;
-                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                let outcome = async {
+                    let conn = search.conn();
+                    if !filter.narrow(conn, &mut walk).await? {
+                        return Ok(Found::nothing());
+                    }
+                    let (found, stopped_at) = walk.run(conn, after, limit.min(MAX_PAGE), patience).await?;
+                    page(conn, found, stopped_at).await
+                }
+                .await;
                 search.end(outcome).await
             })
             .await
     }
 
-    /// How many there are, counted up to `cap`, and whether there may be more.
-    pub async fn count(self, filter: &InterceptionFilter, cap: u32) -> Result<(u64, bool), StoreError> {
-        let Some(conditions) = filter.conditions(self.db.engine()) else {
+    /// How many there are, counted up to `cap` and for so long, and whether there may be more.
+    pub async fn count(
+        self,
+        filter: &InterceptionFilter,
+        cap: u32,
+        patience: Duration,
+    ) -> Result<(u64, bool), StoreError> {
+        let walk = filter.interceptions(self.db.engine());
+        self.counted("interceptions.count", filter, walk, cap, patience)
+            .await
+    }
+
+    pub(super) async fn counted(
+        self,
+        operation: &'static str,
+        filter: &InterceptionFilter,
+        walk: Option<Walk>,
+        cap: u32,
+        patience: Duration,
+    ) -> Result<(u64, bool), StoreError> {
+        let Some(mut walk) = walk else {
             return Ok((0, false));
         };
-        let from = format!("aibridge_interceptions AS i{}", conditions.sql());
-        let sql = count_sql(&from, cap);
         self.db
-            .read("interceptions.count", || async {
+            .read(operation, || async {
                 let mut search = self.db.search().await?;
-                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
+                let outcome = async {
+                    if !filter.narrow(search.conn(), &mut walk).await? {
+                        return Ok((0, false));
+                    }
+                    walk.count(search.conn(), cap, patience).await
+                }
+                .await;
                 search.end(outcome).await
             })
             .await
     }
 }
 
-async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<Interception>, Fault> {
-    let mut rows: Vec<InterceptionRow> = fetch(conn, sql, args).await?;
-    let ids = rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
-    rows.truncate(fitting(conn, &ids).await?);
-    with_children(conn, rows).await
-}
-
-/// Counts rows of `from` up to one more than the cap.
-pub(super) fn count_sql(from: &str, cap: u32) -> String {
-    let limit = u64::from(cap) + 1;
-    format!("SELECT COUNT(*) FROM (SELECT 1 AS one FROM {from} LIMIT {limit}) AS counted")
-}
-
-pub(super) async fn capped(
+async fn page(
     conn: &mut Conn,
-    sql: &str,
-    conditions: &Where,
-    cap: u32,
-) -> Result<(u64, bool), Fault> {
-    let rows: Vec<(i64,)> = fetch(conn, sql, &conditions.args).await?;
-    let count = rows.first().map_or(0, |row| unsigned(row.0));
-    Ok((count.min(cap.into()), count > cap.into()))
+    found: Vec<Candidate>,
+    stopped_at: Option<String>,
+) -> Result<Found<Interception>, Fault> {
+    let mut ids = found.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    let fits = fitting(conn, &ids).await?;
+    // What does not fit comes after the last one that does, so the reader goes on from there.
+    let stopped_at = stopped_at.filter(|_| fits == ids.len());
+    ids.truncate(fits);
+    let mut rows = load(conn, &ids).await?;
+    rows.sort_unstable_by_key(|row| Reverse(row.id));
+    Ok(Found::new(rows, stopped_at.as_deref())?)
 }
 
 /// Runs a statement that was put together from fixed parts and placeholders.

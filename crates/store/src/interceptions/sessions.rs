@@ -1,6 +1,7 @@
 //! Sessions: a page of them with what they come to, and the threads of one.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use gateway_core::{InterceptionId, Timestamp, UserId};
 use sqlx::FromRow;
@@ -9,9 +10,10 @@ use super::Interceptions;
 use super::batch::{ManyRows, Value};
 use super::filter::{InterceptionFilter, Where};
 use super::model::{Interception, SessionSummary, Thread};
-use super::read::{as_rows, capped, count_sql, fetch, fitting, load};
+use super::read::{as_rows, fetch, fitting, load};
 use super::rows::unsigned;
 use super::usage::{TokenSumsRow, token_sums};
+use super::walk::{Candidate, Found};
 use crate::db::Conn;
 use crate::error::StoreError;
 use crate::fault::Fault;
@@ -27,6 +29,13 @@ pub const MAX_THREAD_INTERCEPTIONS: usize = 1000;
 /// The most sessions or threads of a page.
 const MAX_PAGE: u32 = 1000;
 
+/// Which of the interceptions of a thread to read: so many, after so many. The first of all is always read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    pub skip: usize,
+    pub take: usize,
+}
+
 /// Where a page of threads lies, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadPage {
@@ -38,13 +47,6 @@ pub enum ThreadPage {
 }
 
 const SESSIONS: &str = "aibridge_sessions";
-
-#[derive(FromRow)]
-struct SessionRow {
-    id: String,
-    initiator_id: String,
-    session_id: String,
-}
 
 /// What a session comes to.
 #[derive(FromRow)]
@@ -61,6 +63,15 @@ struct TotalsRow {
     interceptions: i64,
     #[sqlx(flatten)]
     tokens: TokenSumsRow,
+}
+
+/// An interception of a thread.
+#[derive(FromRow)]
+struct StepRow {
+    thread: String,
+    id: String,
+    /// How many are in the thread.
+    total: i64,
 }
 
 /// Something that occurs in a session.
@@ -119,58 +130,59 @@ static LAST_PROMPT: ManyRows = ManyRows::new(
     " JOIN aibridge_user_prompts AS p ON p.interception_id = v.column1",
 );
 
+/// Beside the first of each thread the steps after so many and up to so many.
 static IN_THREADS: ManyRows = ManyRows::new(
-    "SELECT v.column3 AS thread, i.id FROM ",
-    3,
+    "SELECT t.thread, t.id, t.total FROM (SELECT v.column3 AS thread, i.id, v.column4 AS skipped, v.column5 AS until, \
+     ROW_NUMBER() OVER (PARTITION BY v.column3 ORDER BY i.id) AS place, \
+     COUNT(*) OVER (PARTITION BY v.column3) AS total FROM ",
+    5,
     " JOIN aibridge_interceptions AS i ON i.initiator_id = v.column1 AND i.session_id = v.column2 \
-     AND COALESCE(i.thread_root_id, i.id) = v.column3 ORDER BY i.id",
+     AND COALESCE(i.thread_root_id, i.id) = v.column3) AS t \
+     WHERE t.place = 1 OR (t.place > t.skipped AND t.place <= t.until) ORDER BY t.id",
 );
 
 // === impl Interceptions ===
 
 impl Interceptions<'_> {
-    /// A page of sessions, those that began last first: what comes after `after`. At most `limit` and 1000. The times
-    /// of the filter are those of the session's beginning; what else it says must hold of one interception in it.
+    /// A page of sessions, those that began last first: what comes after `after`. At most `limit` and 1000, and given up
+    /// after `patience`. The times of the filter are those of the session's beginning; what else it says must hold of one
+    /// interception in it.
     pub async fn sessions(
         self,
         filter: &InterceptionFilter,
         after: Option<InterceptionId>,
         limit: u32,
-    ) -> Result<Vec<SessionSummary>, StoreError> {
-        let Some(mut conditions) = filter.session_conditions(self.db.engine()) else {
-            return Ok(Vec::new());
+        patience: Duration,
+    ) -> Result<Found<SessionSummary>, StoreError> {
+        let Some(mut walk) = filter.sessions(self.db.engine()) else {
+            return Ok(Found::nothing());
         };
-        conditions.older_than("s.id", after);
-        let sql = format!(
-            "SELECT s.id, s.initiator_id, s.session_id FROM aibridge_sessions AS s{} ORDER BY s.id DESC LIMIT {}",
-            conditions.sql(),
-            limit.min(MAX_PAGE)
-        );
         self.db
             .read("interceptions.sessions", || async {
                 let mut search = self.db.search().await?;
-                let outcome = page(search.conn(), &sql, &conditions.args).await;
+                let outcome = async {
+                    let conn = search.conn();
+                    if !filter.narrow(conn, &mut walk).await? {
+                        return Ok(Found::nothing());
+                    }
+                    let (found, stopped_at) = walk.run(conn, after, limit.min(MAX_PAGE), patience).await?;
+                    Ok(Found::new(summaries(conn, found).await?, stopped_at.as_deref())?)
+                }
+                .await;
                 search.end(outcome).await
             })
             .await
     }
 
-    /// How many sessions there are, counted up to `cap`, and whether there may be more.
+    /// How many sessions there are, counted up to `cap` and for so long, and whether there may be more.
     pub async fn count_sessions(
         self,
         filter: &InterceptionFilter,
         cap: u32,
+        patience: Duration,
     ) -> Result<(u64, bool), StoreError> {
-        let Some(conditions) = filter.session_conditions(self.db.engine()) else {
-            return Ok((0, false));
-        };
-        let sql = count_sql(&format!("aibridge_sessions AS s{}", conditions.sql()), cap);
-        self.db
-            .read("interceptions.count_sessions", || async {
-                let mut search = self.db.search().await?;
-                let outcome = capped(search.conn(), &sql, &conditions, cap).await;
-                search.end(outcome).await
-            })
+        let walk = filter.sessions(self.db.engine());
+        self.counted("interceptions.count_sessions", filter, walk, cap, patience)
             .await
     }
 
@@ -190,28 +202,33 @@ impl Interceptions<'_> {
             conditions.and("s.initiator_id = $?", initiator.to_string());
         }
         let sql = format!(
-            "SELECT s.id, s.initiator_id, s.session_id FROM aibridge_sessions AS s{} \
+            "SELECT s.id, s.initiator_id, s.session_id, CAST(NULL AS BIGINT) AS looked_at FROM aibridge_sessions AS s{} \
              ORDER BY CASE WHEN s.id = $1 THEN 0 ELSE 1 END, s.id DESC LIMIT 1",
             conditions.sql()
         );
         self.db
             .read("interceptions.find_session", || async {
                 let mut search = self.db.search().await?;
-                let outcome = page(search.conn(), &sql, &conditions.args).await;
-                search.end(outcome.map(|mut found| found.pop())).await
+                let outcome = async {
+                    let rows = fetch(search.conn(), &sql, &conditions.args).await?;
+                    Ok(summaries(search.conn(), rows).await?.pop())
+                }
+                .await;
+                search.end(outcome).await
             })
             .await
     }
 
-    /// A page of a session's threads, those that began last first. At most `limit` and 1000, and together at most
-    /// [`MAX_THREAD_INTERCEPTIONS`] and [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES); what is beyond is left out of the
-    /// threads that then are marked as cut.
+    /// A page of a session's threads, those that began last first, with some of their steps. At most `limit` and 1000,
+    /// and together at most [`MAX_THREAD_INTERCEPTIONS`] and [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES); what is beyond
+    /// is left out of the threads that then are marked as cut.
     pub async fn threads(
         self,
         initiator: UserId,
         session_id: &str,
         page: ThreadPage,
         limit: u32,
+        steps: Steps,
     ) -> Result<Vec<Thread>, StoreError> {
         if !text::is_storable(session_id) {
             return Ok(Vec::new());
@@ -226,7 +243,7 @@ impl Interceptions<'_> {
                     if matches!(page, ThreadPage::NewerThan(_)) {
                         roots.reverse();
                     }
-                    threads(search.conn(), initiator, session_id, roots).await
+                    threads(search.conn(), initiator, session_id, roots, steps).await
                 }
                 .await;
                 search.end(outcome).await
@@ -237,12 +254,7 @@ impl Interceptions<'_> {
 
 // === Summaries ===
 
-async fn page(conn: &mut Conn, sql: &str, args: &[String]) -> Result<Vec<SessionSummary>, Fault> {
-    let rows = fetch(conn, sql, args).await?;
-    summaries(conn, rows).await
-}
-
-async fn summaries(conn: &mut Conn, rows: Vec<SessionRow>) -> Result<Vec<SessionSummary>, Fault> {
+async fn summaries(conn: &mut Conn, rows: Vec<Candidate>) -> Result<Vec<SessionSummary>, Fault> {
     let keys = rows
         .iter()
         .flat_map(|row| [row.initiator_id.as_str().into(), row.session_id.as_str().into()])
@@ -292,7 +304,7 @@ async fn summaries(conn: &mut Conn, rows: Vec<SessionRow>) -> Result<Vec<Session
 }
 
 fn summary(
-    row: SessionRow,
+    row: Candidate,
     totals: TotalsRow,
     last: LastRow,
     last_prompt: Option<String>,
@@ -349,20 +361,21 @@ async fn threads(
     initiator: UserId,
     session_id: &str,
     roots: Vec<String>,
+    steps: Steps,
 ) -> Result<Vec<Thread>, Fault> {
-    let initiator = initiator.to_string();
-    let keys = roots
-        .iter()
-        .flat_map(|root| [initiator.as_str().into(), session_id.into(), root.as_str().into()])
-        .collect::<Vec<Value<'_>>>();
-    let mut members: HashMap<String, Vec<String>> = HashMap::new();
-    for (thread, id) in IN_THREADS.fetch::<(String, String)>(conn, &keys).await? {
-        members.entry(thread).or_default().push(id);
+    let mut members: HashMap<String, (i64, Vec<String>)> = HashMap::new();
+    for row in IN_THREADS
+        .fetch::<StepRow>(conn, &wanted(&initiator.to_string(), session_id, &roots, steps))
+        .await?
+    {
+        let of_thread = members.entry(row.thread).or_default();
+        of_thread.0 = row.total;
+        of_thread.1.push(row.id);
     }
     let mut ids = roots
         .iter()
         .filter_map(|root| members.get(root))
-        .flatten()
+        .flat_map(|(_, ids)| ids)
         .take(MAX_THREAD_INTERCEPTIONS)
         .cloned()
         .collect::<Vec<_>>();
@@ -374,7 +387,7 @@ async fn threads(
         .collect();
     let mut threads = Vec::with_capacity(roots.len());
     for root in roots {
-        let members = members.remove(&root).unwrap_or_default();
+        let (total, members) = members.remove(&root).unwrap_or_default();
         let interceptions = members
             .iter()
             .filter_map(|id| loaded.remove(id))
@@ -382,8 +395,28 @@ async fn threads(
         threads.push(Thread {
             id: value(SESSIONS, "thread_root_id", &root, &root)?,
             is_cut: interceptions.len() < members.len(),
+            total: unsigned(total),
             interceptions,
         });
     }
     Ok(threads)
+}
+
+fn wanted<'a>(initiator: &'a str, session_id: &'a str, roots: &'a [String], steps: Steps) -> Vec<Value<'a>> {
+    let most = i64::from(i32::MAX);
+    let skip = i64::try_from(steps.skip).unwrap_or(most).min(most);
+    let take = steps.take.min(MAX_THREAD_INTERCEPTIONS + 1);
+    let until = skip + i64::try_from(take).unwrap_or(most);
+    roots
+        .iter()
+        .flat_map(|root| {
+            [
+                initiator.into(),
+                session_id.into(),
+                root.as_str().into(),
+                skip.into(),
+                until.into(),
+            ]
+        })
+        .collect()
 }

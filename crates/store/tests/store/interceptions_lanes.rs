@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use gateway_core::UserId;
 use gateway_core::interception::Record;
-use gateway_store::{Engine, InterceptionFilter, Store, Target, ThreadPage, UsageQuery};
+use gateway_store::{Engine, InterceptionFilter, Steps, Store, Target, ThreadPage, UsageQuery};
 use tokio::task::JoinSet;
 
-use crate::interceptions_support::Made;
+use crate::interceptions_support::{Made, PATIENCE};
 use crate::support::{NOW, Raw, TestDb, after, eventually, on_both_engines, run};
 
 on_both_engines!(
@@ -115,7 +115,12 @@ async fn whole(db: &TestDb, user: UserId) -> usize {
         initiator: Some(user),
         ..InterceptionFilter::default()
     };
-    let found = db.records().list(&filter, None, 100).await.unwrap();
+    let found = db
+        .records()
+        .list(&filter, None, 100, PATIENCE)
+        .await
+        .unwrap()
+        .rows;
     for one in &found {
         assert!(one.usage.is_some() && one.tools.len() == 1 && one.outcome.is_some());
     }
@@ -239,18 +244,24 @@ async fn reads_beside_commits(db: &TestDb) {
             let (records, all) = (store.interceptions(), InterceptionFilter::default());
             let mut last = None;
             for _ in 0..8 {
-                let page = records.list(&all, last, 50).await.unwrap();
+                let page = records.list(&all, last, 50, PATIENCE).await.unwrap().rows;
                 assert!(
                     page.iter()
                         .all(|found| found.usage.is_some() && found.tools.len() == 1)
                 );
                 last = page.last().map(|found| found.id);
-                let sessions = records.sessions(&all, None, 50).await.unwrap();
+                let sessions = records.sessions(&all, None, 50, PATIENCE).await.unwrap().rows;
                 assert!(sessions.len() >= 5);
                 for session in &sessions {
                     assert_eq!((session.interceptions, session.tokens.output), (1, 20));
                 }
-                let threads = records.threads(user, &sessions[0].session_id, ThreadPage::First, 9);
+                let threads = records.threads(
+                    user,
+                    &sessions[0].session_id,
+                    ThreadPage::First,
+                    9,
+                    Steps { skip: 0, take: 9 },
+                );
                 assert_eq!(
                     threads.await.unwrap().is_empty(),
                     sessions[0].initiator_id != user
@@ -344,12 +355,12 @@ async fn a_search_that_was_given_up_stops() {
         };
         let whole_search = async || {
             let started = Instant::now();
-            assert!(db.records().list(&filter, None, 10).await.unwrap().is_empty());
+            assert!(db.records().list(&filter, None, 10, PATIENCE).await.unwrap().rows.is_empty());
             started.elapsed()
         };
         let alone = whole_search().await;
         for _ in 0..60 {
-            let search = db.records().list(&filter, None, 10);
+            let search = db.records().list(&filter, None, 10, PATIENCE);
             let given_up = tokio::time::timeout(alone / 50, search).await;
             assert!(given_up.is_err(), "it has not been through all");
         }
@@ -361,7 +372,7 @@ async fn a_search_that_was_given_up_stops() {
             let found = db.records().find(made.id).await.unwrap();
             assert_eq!(found.map(|found| found.id), Some(made.id));
             let all = InterceptionFilter::default();
-            assert_eq!(db.records().count(&all, 100_000).await.unwrap(), (401, false));
+            assert_eq!(db.records().count(&all, 100_000, PATIENCE).await.unwrap(), (401, false));
         }
     })
     .await;

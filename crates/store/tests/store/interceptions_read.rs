@@ -6,7 +6,7 @@ use gateway_core::interception::{CredentialKind, Entry, Mark, Outcome, Record};
 use gateway_core::{InterceptionId, ProviderKind, Timestamp, UserId};
 use gateway_store::{Interception, InterceptionFilter, MAX_PAGE_BYTES, TokenSums, UsageKey, UsageQuery};
 
-use crate::interceptions_support::{Made, end, thought, tool};
+use crate::interceptions_support::{Made, PATIENCE, end, thought, tool};
 use crate::support::{NOW, TestDb, after, on_both_engines, token_id};
 
 on_both_engines!(
@@ -29,8 +29,8 @@ fn filter(change: impl FnOnce(&mut InterceptionFilter)) -> InterceptionFilter {
 }
 
 async fn ids(db: &TestDb, filter: &InterceptionFilter) -> Vec<InterceptionId> {
-    let found = db.records().list(filter, None, 100).await.unwrap();
-    let (count, more) = db.records().count(filter, 100).await.unwrap();
+    let found = db.records().list(filter, None, 100, PATIENCE).await.unwrap().rows;
+    let (count, more) = db.records().count(filter, 100, PATIENCE).await.unwrap();
     assert_eq!((count, more), (found.len() as u64, false));
     found.into_iter().map(|found| found.id).collect()
 }
@@ -88,9 +88,10 @@ async fn everything_is_read_as_it_was_written(db: &TestDb) {
     assert_eq!(contents.collect::<Vec<_>>(), ["first", "second"]);
     let listed = db
         .records()
-        .list(&InterceptionFilter::default(), None, 5)
+        .list(&InterceptionFilter::default(), None, 5, PATIENCE)
         .await
-        .unwrap();
+        .unwrap()
+        .rows;
     assert_eq!(listed, [found]);
     assert_eq!(db.records().find(InterceptionId::generate()).await.unwrap(), None);
 }
@@ -213,9 +214,10 @@ async fn pages_are_stable_while_records_come(db: &TestDb) {
     loop {
         let page = db
             .records()
-            .list(&InterceptionFilter::default(), last, 70)
+            .list(&InterceptionFilter::default(), last, 70, PATIENCE)
             .await
-            .unwrap();
+            .unwrap()
+            .rows;
         let Some(oldest) = page.last() else { break };
         last = Some(oldest.id);
         assert!(
@@ -231,9 +233,10 @@ async fn pages_are_stable_while_records_come(db: &TestDb) {
     assert_eq!(seen, expected);
     assert!(
         db.records()
-            .list(&InterceptionFilter::default(), None, 0)
+            .list(&InterceptionFilter::default(), None, 0, PATIENCE)
             .await
             .unwrap()
+            .rows
             .is_empty()
     );
 }
@@ -262,9 +265,10 @@ async fn a_page_ends_where_it_becomes_large(db: &TestDb) {
     loop {
         let page = db
             .records()
-            .list(&InterceptionFilter::default(), last, 10)
+            .list(&InterceptionFilter::default(), last, 10, PATIENCE)
             .await
-            .unwrap();
+            .unwrap()
+            .rows;
         let Some(oldest) = page.last() else { break };
         last = Some(oldest.id);
         sizes.push(page.len());
@@ -283,8 +287,11 @@ async fn counts_stop_at_the_cap(db: &TestDb) {
         (0, (0, true)),
     ] {
         let all = InterceptionFilter::default();
-        assert_eq!(db.records().count(&all, cap).await.unwrap(), expected);
-        assert_eq!(db.records().count_sessions(&all, cap).await.unwrap(), expected);
+        assert_eq!(db.records().count(&all, cap, PATIENCE).await.unwrap(), expected);
+        assert_eq!(
+            db.records().count_sessions(&all, cap, PATIENCE).await.unwrap(),
+            expected
+        );
     }
 }
 

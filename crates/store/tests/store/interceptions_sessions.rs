@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use gateway_core::interception::{Record, Start};
 use gateway_core::{InterceptionId, RunId, UserId};
-use gateway_store::{InterceptionFilter, SessionSummary, ThreadPage, TokenSums};
+use gateway_store::{
+    InterceptionFilter, MAX_THREAD_INTERCEPTIONS, SessionSummary, Steps, ThreadPage, TokenSums,
+};
 
-use crate::interceptions_support::Made;
+use crate::interceptions_support::{Made, PATIENCE};
 use crate::support::{NOW, TestDb, after, on_both_engines};
 
 on_both_engines!(
@@ -15,9 +17,15 @@ on_both_engines!(
     sessions_by_their_ids,
     threads_in_pages,
     a_long_thread_is_cut,
+    some_steps_of_a_thread,
     retention_moves_sessions_on,
     retention_in_small_parts,
 );
+
+const ALL: Steps = Steps {
+    skip: 0,
+    take: MAX_THREAD_INTERCEPTIONS + 1,
+};
 
 fn named(session: &str) -> impl FnOnce(&mut Start) {
     let session = session.to_owned();
@@ -30,7 +38,11 @@ fn continues(call: &str) -> impl FnOnce(&mut Start) {
 }
 
 async fn sessions(db: &TestDb, filter: &InterceptionFilter) -> Vec<SessionSummary> {
-    db.records().sessions(filter, None, 100).await.unwrap()
+    db.records()
+        .sessions(filter, None, 100, PATIENCE)
+        .await
+        .unwrap()
+        .rows
 }
 
 async fn a_session_is_summed_up(db: &TestDb) {
@@ -106,9 +118,10 @@ async fn sessions_in_pages_and_by_conditions(db: &TestDb) {
     loop {
         let page = db
             .records()
-            .sessions(&InterceptionFilter::default(), last, 90)
+            .sessions(&InterceptionFilter::default(), last, 90, PATIENCE)
             .await
-            .unwrap();
+            .unwrap()
+            .rows;
         let Some(oldest) = page.last() else { break };
         last = Some(oldest.id);
         seen.extend(page.into_iter().map(|session| session.session_id));
@@ -119,8 +132,17 @@ async fn sessions_in_pages_and_by_conditions(db: &TestDb) {
     let count = async |change: &dyn Fn(&mut InterceptionFilter)| {
         let mut filter = InterceptionFilter::default();
         change(&mut filter);
-        let (count, _) = db.records().count_sessions(&filter, 1000).await.unwrap();
-        let listed = db.records().sessions(&filter, None, 1000).await.unwrap();
+        let (count, _) = db
+            .records()
+            .count_sessions(&filter, 1000, PATIENCE)
+            .await
+            .unwrap();
+        let listed = db
+            .records()
+            .sessions(&filter, None, 1000, PATIENCE)
+            .await
+            .unwrap()
+            .rows;
         assert_eq!(count, listed.len() as u64);
         count
     };
@@ -185,7 +207,7 @@ async fn threads_in_pages(db: &TestDb) {
         roots.push((root.id, child.id));
     }
     let page = async |page, limit| {
-        let threads = db.records().threads(user, "s", page, limit).await.unwrap();
+        let threads = db.records().threads(user, "s", page, limit, ALL).await.unwrap();
         threads
             .into_iter()
             .map(|thread| {
@@ -209,7 +231,7 @@ async fn threads_in_pages(db: &TestDb) {
     assert!(page(ThreadPage::OlderThan(newest[9].0), 3).await.is_empty());
     let others = db
         .records()
-        .threads(UserId::generate(), "s", ThreadPage::First, 9)
+        .threads(UserId::generate(), "s", ThreadPage::First, 9, ALL)
         .await;
     assert!(others.unwrap().is_empty());
 }
@@ -227,7 +249,7 @@ async fn a_long_thread_is_cut(db: &TestDb) {
     db.commit(run, &[last.start(named("s"))]).await;
     let threads = db
         .records()
-        .threads(user, "s", ThreadPage::First, 9)
+        .threads(user, "s", ThreadPage::First, 9, ALL)
         .await
         .unwrap();
     let shown: Vec<_> = threads
@@ -235,6 +257,44 @@ async fn a_long_thread_is_cut(db: &TestDb) {
         .map(|thread| (thread.id, thread.interceptions.len(), thread.is_cut))
         .collect();
     assert_eq!(shown, [(last.id, 1, false), (root.id, 999, true)]);
+}
+
+async fn some_steps_of_a_thread(db: &TestDb) {
+    let (run, user) = (db.run().await, UserId::generate());
+    let root = Made::nth(user, 0);
+    db.commit(run, &[root.start(named("s")), root.tool(0, "call")])
+        .await;
+    let children: Vec<Made> = (1..10).map(|n| Made::nth(user, n)).collect();
+    let starts: Vec<Record> = children
+        .iter()
+        .map(|made| made.start(continues("call")))
+        .collect();
+    db.commit(run, &starts).await;
+    for (skip, take, expected) in [
+        (0, 3, vec![0, 1, 2]),
+        (2, 2, vec![0, 2, 3]),
+        (8, 5, vec![0, 8, 9]),
+        (10, 5, vec![0]),
+        (usize::MAX, usize::MAX, vec![0]),
+        (0, 0, vec![0]),
+    ] {
+        let steps = Steps { skip, take };
+        let threads = db
+            .records()
+            .threads(user, "s", ThreadPage::First, 9, steps)
+            .await
+            .unwrap();
+        assert_eq!(
+            (threads.len(), threads[0].total, threads[0].is_cut),
+            (1, 10, false)
+        );
+        let ids = threads[0].interceptions.iter().map(|found| found.id);
+        let expected = expected.into_iter().map(|n| match n {
+            0 => root.id,
+            n => children[n - 1].id,
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
 }
 
 async fn retention_moves_sessions_on(db: &TestDb) {
@@ -297,9 +357,10 @@ async fn retention_in_small_parts(db: &TestDb) {
     assert_eq!(parts, [8, 8, 4]);
     let left = db
         .records()
-        .list(&InterceptionFilter::default(), None, 100)
+        .list(&InterceptionFilter::default(), None, 100, PATIENCE)
         .await
-        .unwrap();
+        .unwrap()
+        .rows;
     let expected: Vec<InterceptionId> = made[20..].iter().rev().map(|made| made.id).collect();
     assert_eq!(
         left.into_iter().map(|found| found.id).collect::<Vec<_>>(),

@@ -6,10 +6,13 @@ use gateway_core::interception::{
     CredentialKind, End, Entry, Marks, ModelThought, Outcome, Record, Start, TokenUsage, ToolKind, ToolUsage,
 };
 use gateway_core::{InterceptionId, ProviderKind, RunId, Timestamp, UserId};
-use gateway_store::Interceptions;
+use gateway_store::{Interceptions, OPERATION_TIMEOUT};
 use uuid::Uuid;
 
 use crate::support::{NOW, TestDb, after, token_id};
+
+/// As long as a read may take at all.
+pub(crate) const PATIENCE: Duration = OPERATION_TIMEOUT;
 
 /// An interception in the making.
 #[derive(Clone, Copy)]

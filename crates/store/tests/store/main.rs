@@ -13,6 +13,7 @@ mod interceptions_lanes;
 mod interceptions_read;
 mod interceptions_sessions;
 mod interceptions_support;
+mod interceptions_walk;
 mod interceptions_write;
 mod opening;
 mod owners;

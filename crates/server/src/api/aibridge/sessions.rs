@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use gateway_api_types::{AiSession, AiSessionDetail, AiSessionsPage, ErrorReply};
 use gateway_core::InterceptionId;
-use gateway_store::ThreadPage;
+use gateway_store::{MAX_THREAD_INTERCEPTIONS, Steps, ThreadPage};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -20,6 +20,12 @@ use crate::service::records::{Names, RecordPages, RecordQuery};
 
 /// How many threads are shown unless asked.
 const THREADS: u32 = 50;
+
+/// Of each thread: all, as far as they fit.
+const STEPS: Steps = Steps {
+    skip: 0,
+    take: MAX_THREAD_INTERCEPTIONS + 1,
+};
 
 /// Which threads of a session.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -103,7 +109,7 @@ pub(in crate::api) async fn show(
     let services = &state.services;
     let limit = query.limit.unwrap_or(THREADS);
     let (session, threads) = services
-        .find_ai_session(&caller.requester, &id, thread_page(query)?, limit)
+        .find_ai_session(&caller.requester, &id, thread_page(query)?, limit, STEPS)
         .await?;
     let mut names = Names::default();
     names.learn(services, [session.initiator_id]).await?;

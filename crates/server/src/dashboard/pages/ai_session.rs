@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use gateway_core::{InterceptionId, Timestamp};
-use gateway_store::{Interception, SessionSummary, Thread, ThreadPage};
+use gateway_store::{Interception, SessionSummary, Steps, Thread, ThreadPage};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -104,23 +104,19 @@ pub(in crate::dashboard) async fn show(
     Query(shown): Query<Shown>,
 ) -> Result<Response, PageError> {
     let alone = optional(&shown.thread)?;
-    let (summary, found) = find(&state, &session, &id, &shown, alone).await?;
+    let steps = match alone {
+        Some(_) => Steps {
+            skip: shown.step,
+            take: STEPS_ALONE,
+        },
+        None => Steps { skip: 0, take: STEPS },
+    };
+    let (summary, found) = find(&state, &session, &id, &shown, alone, steps).await?;
     let now = state.services.clock.now();
     let mut allowance = Allowance::new(ALLOWANCE);
     let mut threads = Vec::new();
     for thread in &found.threads {
-        let (first, steps) = match alone {
-            Some(_) => (shown.step, STEPS_ALONE),
-            None => (0, STEPS),
-        };
-        threads.extend(ThreadPart::new(
-            &summary,
-            thread,
-            first,
-            steps,
-            &mut allowance,
-            now,
-        ));
+        threads.extend(ThreadPart::new(&summary, thread, steps.skip, &mut allowance, now));
     }
     let at = |name, place: Option<&Thread>| {
         place.map(|thread| format!("/ai-gateway/sessions/{}?{name}={}", summary.id, thread.id))
@@ -144,6 +140,7 @@ async fn find(
     id: &str,
     shown: &Shown,
     alone: Option<InterceptionId>,
+    steps: Steps,
 ) -> Result<(SessionSummary, Found), PageError> {
     let (after, before) = (optional(&shown.after)?, optional(&shown.before)?);
     let (place, limit) = match (alone, after, before) {
@@ -155,7 +152,7 @@ async fn find(
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let (summary, mut threads) = state
         .services
-        .find_ai_session(session.requester(), id, place, limit)
+        .find_ai_session(session.requester(), id, place, limit, steps)
         .await?;
     if alone.is_some_and(|wanted| threads.first().is_none_or(|thread| thread.id != wanted)) {
         return Err(PageError::not_found());
@@ -241,14 +238,13 @@ impl ThreadPart {
         session: &SessionSummary,
         thread: &Thread,
         first: usize,
-        at_most: usize,
         allowance: &mut Allowance,
         now: Timestamp,
     ) -> Option<Self> {
         let beginning = thread.interceptions.first()?;
         let asking = thread.interceptions.iter().find(|one| one.prompt.is_some());
         let prompt = asking.and_then(|one| one.prompt.as_ref().map(|prompt| (one.id, prompt)));
-        let total = thread.interceptions.len();
+        let total = usize::try_from(thread.total).unwrap_or(usize::MAX);
         let mut part = Self {
             id: thread.id.to_string(),
             started: When::new(beginning.started_at, now),
@@ -263,7 +259,8 @@ impl ThreadPart {
             earlier: None,
             later: None,
         };
-        for found in thread.interceptions.iter().skip(first).take(at_most) {
+        // The beginning is there even where it is not shown.
+        for found in thread.interceptions.iter().skip(usize::from(first > 0)) {
             // Each thread shows something, or there would be no way on.
             if allowance.is_used_up() && !part.steps.is_empty() {
                 break;

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gateway_core::Timestamp;
-use gateway_store::SessionSummary;
+use gateway_core::{InterceptionId, Timestamp};
+use gateway_store::{Found, SessionSummary};
 use serde::Deserialize;
 
 use crate::api::ApiState;
@@ -62,6 +62,8 @@ struct List {
     /// Addresses; none where there is nothing.
     newest: Option<String>,
     older: Option<String>,
+    /// If not all was searched that might belong here: how far. `older` goes on from there.
+    searched_to: Option<When>,
     /// Of this very list.
     here: String,
 }
@@ -93,14 +95,19 @@ pub(in crate::dashboard) async fn list(
     let wanted = wanted.completed(now);
     let query = wanted.query()?;
     let limit = u32::try_from(ROWS + 1).unwrap_or(u32::MAX);
-    let mut found = state
+    let Found {
+        rows: mut found,
+        stopped_at,
+    } = state
         .services
         .ai_sessions(session.requester(), query, limit)
         .await?;
     let has_more = found.len() > ROWS;
     found.truncate(ROWS);
+    let next = stopped_at.or(found.last().filter(|_| has_more).map(|one| one.id));
     let sees_all = sees_all(&session);
-    let list = List::new(&found, &wanted, has_more, sees_all, now);
+    let mut list = List::new(&found, &wanted, next, sees_all, now);
+    list.searched_to = stopped_at.map(|id| When::new(id.time(), now));
     if shown.part == "list" {
         return Ok(render(StatusCode::OK, &list));
     }
@@ -157,18 +164,18 @@ impl List {
     fn new(
         found: &[SessionSummary],
         wanted: &Wanted,
-        has_more: bool,
+        next: Option<InterceptionId>,
         sees_all: bool,
         now: Timestamp,
     ) -> Self {
         const PATH: &str = "/ai-gateway/sessions";
-        let last = found.last().filter(|_| has_more).map(|one| one.id.to_string());
         Self {
             rows: found.iter().map(|one| Row::new(one, now)).collect(),
             is_narrowed: wanted.is_narrowed(),
             names_people: sees_all,
             newest: (!wanted.after.is_empty()).then(|| wanted.address(PATH, None)),
-            older: last.map(|last| wanted.address(PATH, Some(&last))),
+            older: next.map(|next| wanted.address(PATH, Some(&next.to_string()))),
+            searched_to: None,
             here: wanted.address(PATH, Some(&wanted.after)),
         }
     }

@@ -91,10 +91,18 @@ pub(in crate::dashboard) async fn show(
         first: &first,
         last: &last,
     };
-    let by_model = match reader
-        .read(&[UsageKey::Day, UsageKey::Model], DAYS_AND_MODELS)
-        .await?
-    {
+    // Each goes through all sums of the time, so they do at once.
+    let (by_model, by_client, by_person) = tokio::try_join!(
+        reader.read(&[UsageKey::Day, UsageKey::Model], DAYS_AND_MODELS),
+        reader.read(&[UsageKey::Client], RANKED),
+        async {
+            if !sees_all(&session) {
+                return Ok(None);
+            }
+            reader.read(&[UsageKey::User], RANKED).await.map(Some)
+        },
+    )?;
+    let by_model = match by_model {
         Some(rows) => rows,
         None => reader
             .read(&[UsageKey::Day], DAYS_AND_MODELS)
@@ -102,16 +110,8 @@ pub(in crate::dashboard) async fn show(
             .unwrap_or_default(),
     };
     let narrowed = |name: &str, value: &str| shown.sessions(&first, &last, name, value);
-    let mut rankings = vec![Ranking::of_clients(
-        reader.read(&[UsageKey::Client], RANKED).await?,
-        &narrowed,
-    )];
-    if sees_all(&session) {
-        rankings.push(Ranking::of_people(
-            reader.read(&[UsageKey::User], RANKED).await?,
-            &narrowed,
-        ));
-    }
+    let mut rankings = vec![Ranking::of_clients(by_client, &narrowed)];
+    rankings.extend(by_person.map(|rows| Ranking::of_people(rows, &narrowed)));
     let sums = Sums::new(&by_model, &periods, &narrowed, |period| {
         shown.sessions(period, period, "", "")
     });
