@@ -331,6 +331,7 @@ fn end(rng: &mut StdRng, at: Timestamp, id: InterceptionId, model: &str) -> End 
             ..TokenUsage::default()
         }),
         thoughts: Vec::new(),
+        first_byte_at: Some(at.plus(Duration::from_secs(1))),
         ended_at: at.plus(Duration::from_secs(5)),
         marks: Marks::NONE,
     }

@@ -2,8 +2,8 @@
 //! interceptions of sixty days in the database.
 //!
 //! One client, signed in, asks for one page after the other on one connection, so that a time is that of the server alone.
-//! Nothing is compressed, and what weighs is the page with the style sheet, the script and the icon, which browsers
-//! fetch once. The history is made by `crates/store/examples/fill.rs`, whose names stand in here.
+//! What weighs is the page, which comes as it is, with the style sheet, the script and the icon, which browsers fetch once
+//! and packed. The history is made by `crates/store/examples/fill.rs`, whose names stand in here.
 
 use std::path::Path;
 use std::process::Command;
@@ -136,7 +136,8 @@ impl Client<'_> {
     /// The size of a page.
     fn measure(&self, connection: Connection, who: Who, path: &str) -> anyhow::Result<(usize, Connection)> {
         let cookie = self.cookie(who);
-        let answer = connection.send("GET", path, &[("Cookie", &cookie)], "")?;
+        let headers = [("Cookie", cookie.as_str()), ("Accept-Encoding", "gzip")];
+        let answer = connection.send("GET", path, &headers, "")?;
         ensure!(answer.status == 200, "{path} was answered {}", answer.status);
         let mut size = 0;
         let connection = answer.each_part(|part| {
@@ -176,7 +177,10 @@ impl Client<'_> {
         );
         paths
             .into_iter()
-            .map(|path| Ok(self.text(Who::Owner, path)?.len()))
+            .map(|path| {
+                let connection = Connection::open(self.stage.address)?;
+                Ok(self.measure(connection, Who::Owner, path)?.0)
+            })
             .sum()
     }
 
