@@ -1,6 +1,7 @@
 //! What a server has recorded, read from its database once it has ended.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gateway_core::Secret;
 use gateway_core::interception::{Mark, Outcome};
@@ -10,6 +11,9 @@ use gateway_store::{
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Site};
+
+/// For one page.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ends the server in order and gives all that it recorded, oldest first.
 pub(crate) async fn recorded(gateway: Gateway) -> (Site, Vec<Interception>) {
@@ -40,13 +44,13 @@ async fn read(site: &Site) -> Vec<Interception> {
         let after = rows.last().map(|row| row.id);
         let page = store
             .interceptions()
-            .list(&InterceptionFilter::default(), after, 1000)
+            .list(&InterceptionFilter::default(), after, 1000, PATIENCE)
             .await
             .unwrap();
-        if page.is_empty() {
+        if page.rows.is_empty() {
             break;
         }
-        rows.extend(page);
+        rows.extend(page.rows);
     }
     store.close().await;
     rows.reverse();

@@ -25,8 +25,7 @@ const VERIFY_CONNECTIONS: u32 = 4;
 /// the removal of what is old waits for them.
 const RECORD_CONNECTIONS: u32 = 3;
 
-/// How many prepared statements a connection for records keeps: on PostgreSQL there are about fifty, see
-/// `interceptions::batch`.
+/// How many prepared statements a connection for records keeps, which is more than there are.
 const RECORD_STATEMENTS: usize = 128;
 
 /// Memory for pages of the connection that commits records on SQLite: in KiB, with a minus.
@@ -36,9 +35,10 @@ const RECORD_CACHE: &str = "-8192";
 const CHECKPOINT_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Set on a connection for records on PostgreSQL. Its statements find rows by their keys alone. A plan made while the
-/// tables were small must not read them whole later, and there is nothing to be gained by planning each time.
+/// tables were small must not read them whole later, be it through an index or once for all rows, and there is nothing to
+/// be gained by planning each time.
 const RECORD_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-    SET enable_hashjoin = off; SET enable_mergejoin = off";
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET enable_bitmapscan = off";
 
 /// How long to wait for a free connection, or a new one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

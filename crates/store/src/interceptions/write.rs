@@ -43,9 +43,9 @@ static START: WriteRows = WriteRows::new(
              asked AS (INSERT INTO aibridge_user_prompts (interception_id, prompt, created_at) \
              SELECT column1, column22, column20 FROM v WHERE column22 IS NOT NULL ON CONFLICT DO NOTHING) \
              INSERT INTO aibridge_sessions (id, initiator_id, session_id) \
-             SELECT MIN(v.column1 COLLATE \"C\"), v.column3, COALESCE(i.session_id, v.column14) FROM v \
-             LEFT JOIN aibridge_interceptions AS i ON i.id = v.column1 GROUP BY 2, 3 ORDER BY 2, 3 \
-             ON CONFLICT DO NOTHING"
+             SELECT MIN(v.column1 COLLATE \"C\"), v.column3, \
+             COALESCE((SELECT i.session_id FROM aibridge_interceptions AS i WHERE i.id = v.column1), v.column14) \
+             FROM v GROUP BY 2, 3 ORDER BY 2, 3 ON CONFLICT DO NOTHING"
         ),
     ),
     &[
