@@ -130,6 +130,7 @@ fn end() -> End {
         error_message: None,
         usage: None,
         thoughts: Vec::new(),
+        first_byte_at: None,
         ended_at: Timestamp::from_micros(1),
         marks: Marks::NONE,
     }
