@@ -346,7 +346,7 @@ async fn a_search_that_was_given_up_stops() {
              CREATE TEMP TABLE ids AS SELECT 'x' || i AS id FROM n; \
              INSERT INTO aibridge_interceptions SELECT ids.id, run_id, initiator_id, initiator_username, api_key_id, \
              provider, provider_name, route, model, client, NULL, NULL, NULL, 's', NULL, NULL, credential_kind, '', \
-             TRUE, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ids, many",
+             TRUE, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ids, many",
         )
         .await;
         let filter = InterceptionFilter {

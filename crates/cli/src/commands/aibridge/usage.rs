@@ -89,7 +89,7 @@ enum UsageColumn {
     CacheWrite,
     #[value(name = "reasoning", alias = "reasoning_tokens")]
     Reasoning,
-    /// Milliseconds on average until answers began.
+    // Milliseconds on average until answers began.
     #[value(name = "first byte ms", alias = "first_byte_ms")]
     FirstByteMs,
 }
